@@ -1,0 +1,320 @@
+"""What to make (`Recipe`), what came of it (`Result`), and which methods there are with their parameters.
+
+A recipe is the whole truth of a generation: the same recipe on the same device gives the same mesh. The panel, the
+headless runs, the command line and scripts all build this one type. Standard library and NumPy only: Blender's Python
+imports this module as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import Cancelled, InputError, MachineError
+from .mesh import Mesh
+
+__all__ = [
+    "METHODS",
+    "PROMPT_LIMIT",
+    "SEED_LIMIT",
+    "VERSION",
+    "Cancelled",
+    "InputError",
+    "MachineError",
+    "Method",
+    "Parameter",
+    "Recipe",
+    "Result",
+    "check_prompt",
+    "method",
+]
+
+VERSION = "0.1.0"
+PROMPT_LIMIT = 1_000
+SEED_LIMIT = 2**31 - 1
+
+Value = bool | int | float | str
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+_KIND_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a method; panels and command lines are made from these.
+
+    `minimum` and `maximum` are inclusive and stand for numbers only; `advanced` ones are shown folded away.
+    """
+
+    name: str
+    label: str
+    description: str
+    kind: Literal["int", "float", "bool", "str"]
+    default: Value
+    minimum: float | None = None
+    maximum: float | None = None
+    advanced: bool = False
+
+    def check(self, value: object) -> Value:
+        """Return the value in this parameter's own type, or raise InputError."""
+        is_right_type = isinstance(value, _PYTHON_TYPES[self.kind])
+        if not is_right_type or (isinstance(value, bool) and self.kind != "bool"):
+            raise InputError(f"{self.label} must be {_KIND_NAMES[self.kind]}, not {value!r}.")
+        if self.kind == "float":
+            value = float(value)  # type: ignore[arg-type]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{self.label} must be a finite number, not {value}.")
+        if self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum:  # type: ignore[operator]
+            raise InputError(f"{self.label} must lie between {self.minimum:,} and {self.maximum:,}, not {value:,}.")
+        return value  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of doing a task: what it takes and what can be set."""
+
+    task: str
+    name: str
+    label: str
+    description: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        task="text_to_3d",
+        name="latent prior",
+        label="Latent prior",
+        description="The bundled model: denoises a latent shape towards the prompt; seconds on a CPU, no download",
+        inputs=("prompt",),
+        parameters=(
+            Parameter(
+                "detail",
+                "Detail",
+                "Cells along the longest side of the grid that the surface is read from",
+                "int",
+                128,
+                32,
+                256,
+            ),
+            Parameter(
+                "face_count",
+                "Face Count",
+                "Number of triangles that the mesh is simplified to",
+                "int",
+                20_000,
+                100,
+                500_000,
+            ),
+            Parameter(
+                "guidance_scale",
+                "Guidance Scale",
+                "How strongly the shape follows the prompt; low values vary more",
+                "float",
+                3.0,
+                0.0,
+                20.0,
+                advanced=True,
+            ),
+            Parameter(
+                "steps", "Steps", "Number of denoising steps; more take longer", "int", 24, 1, 200, advanced=True
+            ),
+        ),
+    ),
+)
+
+
+def method(task: str, name: str) -> Method:
+    """The method of that name for that task; raises InputError when there is none."""
+    for candidate in METHODS:
+        if (candidate.task, candidate.name) == (task, name):
+            return candidate
+    known = ", ".join(f"{candidate.task} / {candidate.name}" for candidate in METHODS)
+    raise InputError(f"There is no method {name!r} for the task {task!r}; choose one of: {known}.")
+
+
+def check_prompt(prompt: object) -> str:
+    """Return the prompt without outer blanks, or raise InputError with the sentence that the user shall read."""
+    if not isinstance(prompt, str):
+        raise InputError(f"The prompt must be text, not {prompt!r}.")
+    if not prompt.strip():
+        raise InputError("The prompt is empty: describe an object, for example 'a wooden armchair'.")
+    if len(prompt) > PROMPT_LIMIT:
+        raise InputError(f"The prompt has {len(prompt):,} characters: shorten it to at most {PROMPT_LIMIT:,}.")
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") for character in prompt):
+        raise InputError("The prompt has control characters such as line breaks or tabs: remove them.")
+    # Compatibility forms (full-width letters, ligatures) are the same letters to the text encoder.
+    letters = [character for character in unicodedata.normalize("NFKC", prompt) if character.isalpha()]
+    if not letters:
+        raise InputError("The prompt has no letters: describe an object in words.")
+    for letter in letters:
+        if not unicodedata.name(letter, "").startswith(("LATIN", "MODIFIER LETTER")):
+            raise InputError(
+                f"The text encoder does not know the letter '{letter}' in the prompt: describe the object in English."
+            )
+    return prompt.strip()
+
+
+def _check_input(name: str, value: object) -> Value:
+    if name == "prompt":
+        return check_prompt(value)
+    if not isinstance(value, (str, bool, int, float)):
+        raise InputError(f"The input {name!r} must be text or a number, not {value!r}.")
+    return value
+
+
+def _check_names(what: str, given: Mapping[str, object], wanted: tuple[str, ...]) -> None:
+    unknown = sorted(set(given) - set(wanted))
+    missing = [name for name in wanted if name not in given]
+    if unknown:
+        raise InputError(f"The recipe has an unknown {what} {unknown[0]!r}; known are: {', '.join(wanted)}.")
+    if missing:
+        raise InputError(f"The recipe lacks the {what} {missing[0]!r}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make.
+
+    task, method   one of METHODS
+    inputs         what the method takes: {"prompt": "a chair"}
+    parameters     every parameter of the method, in its range
+    seed           0 … SEED_LIMIT
+    weights        file name → sha256 of the weights that made the mesh; empty until it is made ("whatever is bundled")
+    version        of Gen3D that wrote the recipe
+    """
+
+    task: str
+    method: str
+    inputs: dict[str, Value]
+    parameters: dict[str, Value]
+    seed: int
+    weights: dict[str, str] = field(default_factory=dict)
+    version: str = VERSION
+
+    @classmethod
+    def create(
+        cls,
+        task: str = "text_to_3d",
+        method: str = "latent prior",
+        *,
+        seed: int = 0,
+        weights: Mapping[str, str] | None = None,
+        **values: Value,
+    ) -> Recipe:
+        """A valid recipe from inputs and parameters by name; parameters left out take their defaults."""
+        found = _method_of(task, method)
+        inputs = {name: value for name, value in values.items() if name in found.inputs}
+        parameters = {name: value for name, value in values.items() if name not in found.inputs}
+        return cls.from_dict(
+            {
+                "task": task,
+                "method": method,
+                "inputs": inputs,
+                "parameters": parameters,
+                "seed": seed,
+                "weights": dict(weights or {}),
+            }
+        )
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Recipe:
+        """A valid recipe from plain data; parameters, seed, weights and version may be left out.
+
+        Unknown fields, wrong types and values out of range raise InputError. A whole number is taken for a
+        fractional parameter, outer blanks of the prompt are dropped; nothing else is bent.
+        """
+        if not isinstance(document, Mapping):
+            raise InputError(
+                "A recipe must be a JSON object with the fields task, method, inputs, parameters and seed."
+            )
+        known = tuple(entry.name for entry in fields(cls))
+        optional = {"parameters": {}, "seed": 0, "weights": {}, "version": VERSION}
+        document = {**optional, **document}
+        _check_names("field", document, known)
+        for name in ("inputs", "parameters", "weights"):
+            if not isinstance(document[name], Mapping):
+                raise InputError(f"The recipe's {name} must be a JSON object, not {document[name]!r}.")
+        for name in ("task", "method", "version"):
+            if not isinstance(document[name], str):
+                raise InputError(f"The recipe's {name} must be text, not {document[name]!r}.")
+        found = _method_of(document["task"], document["method"])
+        _check_names("input", document["inputs"], found.inputs)
+        defaults = {parameter.name: parameter.default for parameter in found.parameters}
+        parameters = {**defaults, **document["parameters"]}
+        _check_names("parameter", parameters, tuple(defaults))
+        seed = document["seed"]
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InputError(f"The seed must be a whole number, not {seed!r}.")
+        if not 0 <= seed <= SEED_LIMIT:
+            raise InputError(f"The seed must lie between 0 and {SEED_LIMIT:,}, not {seed:,}.")
+        for name, digest in document["weights"].items():
+            if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+                raise InputError(f"The recipe's hash of the weights {name!r} is not a SHA-256: remove or correct it.")
+        return cls(
+            task=found.task,
+            method=found.name,
+            inputs={name: _check_input(name, document["inputs"][name]) for name in found.inputs},
+            parameters={parameter.name: parameter.check(parameters[parameter.name]) for parameter in found.parameters},
+            seed=seed,
+            weights=dict(document["weights"]),
+            version=document["version"],
+        )
+
+    def validate(self) -> None:
+        """Raise InputError with one sentence when anything in the recipe is not as it must be."""
+        found = _method_of(self.task, self.method)
+        _check_names("parameter", self.parameters, tuple(parameter.name for parameter in found.parameters))
+        Recipe.from_dict(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; a copy."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The recipe that `to_json` wrote, or one written by hand; raises InputError."""
+        try:
+            document = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"The recipe is not valid JSON: {error}.") from error
+        return cls.from_dict(document)
+
+
+# `Recipe.create` has a parameter named method, which hides the function there.
+_method_of = method
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of a recipe.
+
+    mesh        in model space
+    transform   (4, 4) float64, model space → scene metres: upright, front to −Y, standing on z = 0, centred in x and y
+    recipe      the recipe with the weights' hashes filled in
+    timings     stage → seconds
+    notes       sentences that the user should read ("The size is unknown, so …")
+    """
+
+    mesh: Mesh
+    transform: np.ndarray
+    recipe: Recipe
+    timings: dict[str, float]
+    notes: list[str]
+
+    def __post_init__(self) -> None:
+        transform = np.asarray(self.transform, dtype=np.float64)
+        if transform.shape != (4, 4) or not np.isfinite(transform).all():
+            raise InputError("The result's transform must be a finite matrix of 4 × 4 numbers.")
+        object.__setattr__(self, "transform", transform)

@@ -1,0 +1,1 @@
+"""Representations of a shape that can be asked for its surface."""
