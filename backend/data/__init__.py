@@ -1,0 +1,1 @@
+"""Reading meshes, sampling surfaces and signed distances, packing a data set."""

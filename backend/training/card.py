@@ -1,0 +1,108 @@
+"""Model cards: what a weights file is, what it was trained on, how, and how good it is."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR
+from .loop import Schedule, Trained
+
+LICENCE = """## Licence and data
+
+Weights: GPL-3.0-or-later. Trained on 3,014 human-made meshes from Quaternius, Kenney, pmndrs and the Sweet Home 3D
+libraries, each under CC0 1.0, CC BY 3.0 or CC BY 3.0 US; the authors of the attribution-licensed ones are named in
+[CREDITS.md](CREDITS.md). No other data.
+"""
+
+
+@dataclass(frozen=True)
+class AutoencoderReport:
+    configuration: str
+    schedule: Schedule
+    trained: Trained
+    metrics: dict[str, float]
+    objects: int
+
+
+@dataclass(frozen=True)
+class PriorReport:
+    configuration: str
+    schedule: Schedule
+    trained: Trained
+    objects: int
+    latents: int
+    explained: float
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU thread(s), {platform.machine()}"
+
+
+def _training(configuration: str, schedule: Schedule, trained: Trained) -> str:
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(schedule).items())
+    return (
+        f"Configuration `{configuration}` ({settings}): {trained.steps} steps in {trained.minutes:.1f} minutes on "
+        f"{_machine()}, torch {torch.__version__}, bfloat16 autocast. Last training losses: {losses}.\n"
+    )
+
+
+def _write(name: str, text: str) -> None:
+    Path(FOLDER / name).with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+def write_autoencoder_card(report: AutoencoderReport) -> None:
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    _write(
+        AUTOENCODER,
+        f"""# Shape auto-encoder
+
+Surface points with normals and colours → a latent grid → signed distance and colour at any point
+(`backend/models/shape_autoencoder.py`). {parameters / 1e6:.1f} million parameters, stored in float16.
+
+## Training
+
+    python3 build.py train shape_autoencoder --data train_lite.zip --dev dev.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: {report.objects} objects, turned about Z, mirrored and scaled at random.
+
+## Measured on the 37 development objects
+
+- mean volumetric IoU, 4,096 uniform points of [−1, 1]³ an object: {report.metrics["iou"]:.3f}
+- mean absolute colour error at the surface, sRGB in [0, 1]: {report.metrics["color_error"]:.3f}
+
+{LICENCE}""",
+    )
+
+
+def write_prior_card(report: PriorReport) -> None:
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    _write(
+        PRIOR,
+        f"""# Latent prior
+
+A sentence → a latent of the shape auto-encoder, by rectified flow over the latents' principal components
+(`backend/models/latent_prior.py`). {parameters / 1e6:.1f} million parameters, stored in float16.
+
+## Training
+
+    python3 build.py train latent_prior --data train_lite.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: {report.latents} latents of {report.objects} objects; the principal components kept explain
+{report.explained:.1%} of their variance.
+
+## Limits
+
+Small and trained on some 3,000 low-polygon objects: it knows everyday furniture, buildings, vehicles, plants and
+props, and its samples lie near the objects that it has seen.
+
+{LICENCE}""",
+    )

@@ -1,0 +1,122 @@
+"""The training loop that every model shares: a time budget, an averaged model, checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+CHECKPOINT_SECONDS = 180
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. The learning rate follows a cosine over the spent share of `minutes`, so a run that was
+    cut off and resumed still ends its budget with the smallest rate."""
+
+    minutes: float
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int = 200
+    final_rate: float = 0.01
+    weight_decay: float = 0.01
+    average_decay: float = 0.999
+
+
+@dataclass
+class Trained:
+    """The averaged model, and what the card reports of its training."""
+
+    model: nn.Module
+    steps: int
+    minutes: float
+    losses: dict[str, float]
+
+
+def _rate(schedule: Schedule, step: int, share: float) -> float:
+    cosine = schedule.final_rate + (1 - schedule.final_rate) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return schedule.learning_rate * cosine * min(1.0, (step + 1) / schedule.warmup_steps)
+
+
+def _save(path: Path, state: dict) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    torch.save(state, unfinished)
+    os.replace(unfinished, path)
+
+
+def train(
+    model: nn.Module,
+    draw: Callable[[np.random.Generator, int], Batch],
+    losses_of: Callable[[nn.Module, Batch], dict[str, Tensor]],
+    schedule: Schedule,
+    checkpoint: Path,
+    *,
+    device: torch.device,
+    seed: int = 0,
+) -> Trained:
+    """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
+
+    `draw(generator, batch_size)` gives a batch that depends on the generator alone; `losses_of(model, batch)` gives
+    the terms whose sum is minimised. Forward passes run in bfloat16 where autocast allows it.
+    """
+    model.to(device)
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98), fused=True
+    )
+    step, spent, running = 0, 0.0, {}
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent, running = state["step"], state["seconds"], state["losses"]
+
+    def save() -> None:
+        parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        _save(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running})
+
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    budget = schedule.minutes * 60
+    saved = time.monotonic()
+    with tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10) as bar:
+        while spent < budget:
+            start = time.monotonic()
+            batch = draw(np.random.default_rng([seed, step]), schedule.batch_size)
+            torch.manual_seed(seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(schedule, step, spent / budget)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                losses = losses_of(model, batch)
+            torch.stack(list(losses.values())).sum().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            decay = min(schedule.average_decay, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
+                    mean.lerp_(parameter, 1 - decay)
+            for name, loss in losses.items():
+                running[name] = 0.99 * running.get(name, loss.item()) + 0.01 * loss.item()
+            step += 1
+            taken = time.monotonic() - start
+            spent += taken
+            bar.set_postfix(step=step, **{name: f"{value:.4f}" for name, value in running.items()}, refresh=False)
+            bar.update(round(spent) - bar.n)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
+                saved = time.monotonic()
+    save()
+    return Trained(model=average, steps=step, minutes=spent / 60, losses=dict(running))

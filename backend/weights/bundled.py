@@ -1,0 +1,68 @@
+"""Reading and writing the bundled weights: safetensors in half precision, checked against `sha256.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..recipe import MachineError
+
+FOLDER = Path(__file__).parent
+AUTOENCODER = "shape_autoencoder.safetensors"
+PRIOR = "latent_prior.safetensors"
+REPAIR = "Install the extension again, or restore the file from the release."
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def expected_hashes(folder: Path = FOLDER) -> dict[str, str]:
+    """File name → SHA-256 of every bundled weights file."""
+    try:
+        return json.loads((folder / "sha256.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def save_weights(name: str, state: dict[str, Tensor], config: dict, folder: Path = FOLDER) -> None:
+    """Writes floating-point tensors in half precision, with `config` as metadata, and records the file's hash."""
+    half = {key: value.detach().to("cpu", torch.float16 if value.is_floating_point() else None) for key, value in state.items()}
+    half = {key: value.contiguous() for key, value in half.items()}
+    unfinished = folder / (name + ".unfinished")
+    save_file(half, unfinished, metadata={"config": json.dumps(config)})
+    os.replace(unfinished, folder / name)
+    hashes = {**expected_hashes(folder), name: sha256(folder / name)}
+    unfinished = folder / "sha256.json.unfinished"
+    unfinished.write_text(json.dumps(hashes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(unfinished, folder / "sha256.json")
+
+
+def load_weights(name: str, folder: Path = FOLDER) -> tuple[dict[str, Tensor], dict]:
+    """The tensors, in single precision, and the config of the bundled file `name`.
+
+    Raises MachineError when the file is missing, cut short, or not the one that the release was made with.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise MachineError(f"The bundled weights {name} are missing. {REPAIR}")
+    if sha256(path) != expected_hashes(folder).get(name):
+        raise MachineError(f"The bundled weights {name} are damaged: their SHA-256 is not the recorded one. {REPAIR}")
+    try:
+        with safe_open(path, "pt") as file:
+            config = json.loads(file.metadata()["config"])
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise MachineError(f"The bundled weights {name} cannot be read ({error}). {REPAIR}") from error
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, config
