@@ -1,0 +1,187 @@
+"""Arrays to Blender data and back: a Result becomes one object, an object becomes a Mesh.
+
+Arrays enter through `foreach_set` on attributes, where Blender copies whole buffers: a million vertices take well under
+a second (benchmarks/scene_import.py). `Mesh.vertices.foreach_set("co")` and its kin convert element by element in some
+versions, so the attributes below are used instead.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from . import materials, placement
+from .backend.mesh import Mesh
+from .backend.recipe import InputError, Recipe, Result
+
+RECIPE_PROPERTY = "gen3d_recipe"
+LONGEST_NAME = 60  # characters that leave Blender room for its ".001"
+
+
+def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> bpy.types.Object:
+    """Add `result` to a scene as one object: upright at the 3D cursor, front to -Y, at real size, recipe stored on it.
+
+    Variations (recipes that differ only in their seed) line up to the right of the first. The object's origin is the
+    middle of its foot and its scale is 1. The caller pushes the undo step. When anything fails, nothing stays behind.
+    """
+    scene = target if isinstance(target, bpy.types.Scene) else target.scene
+    name = object_name(result.recipe)
+    vertices = placement.to_scene_units(result.mesh.vertices, result.transform, scene)
+    made: list[bpy.types.ID] = []
+    try:
+        mesh = bpy.data.meshes.new(name)
+        made.append(mesh)
+        fill_mesh(mesh, result.mesh, vertices)
+        image = None
+        if result.mesh.texture is not None and result.mesh.uvs is not None:
+            image = materials.add_image(name, result.mesh.texture)
+            made.append(image)
+        material = materials.add_material(name, result.mesh, image)
+        made.append(material)
+        mesh.materials.append(material)
+        item = bpy.data.objects.new(name, mesh)
+        made.append(item)
+        item[RECIPE_PROPERTY] = result.recipe.to_json()
+        earlier = [other for other in scene.objects if RECIPE_PROPERTY in other]
+        row = [placement.world_box(other) for other in earlier if is_variation(recipe_of(other), result.recipe)]
+        item.location = placement.free_place(
+            vertices.min(axis=0), vertices.max(axis=0), scene.cursor.location.copy(), row
+        )
+        link(item, scene)
+        if not earlier:
+            materials.show_colors_in_solid(scene)
+    except BaseException:
+        bpy.data.batch_remove(made)
+        raise
+    return item
+
+
+def object_name(recipe: Recipe) -> str:
+    """A short name for the object: the prompt, or the method where there is none."""
+    words = " ".join(str(recipe.inputs.get("prompt", recipe.method)).split())
+    if len(words) > LONGEST_NAME:
+        words = words[:LONGEST_NAME].rsplit(" ", 1)[0]
+    return words[:1].upper() + words[1:]
+
+
+def fill_mesh(target: bpy.types.Mesh, mesh: Mesh, vertices: np.ndarray) -> None:
+    """Fill an empty Blender mesh from arrays, with `vertices` ((V, 3) float32, scene units) as positions.
+
+    Blender computes the smooth normals itself: stored ones would stay behind when the artist sculpts or deforms.
+
+    Raises:
+        InputError: a face names a vertex twice; Blender cannot hold such a face.
+    """
+    faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
+    if np.any((faces == np.roll(faces, 1, axis=1)).any(axis=1)):
+        raise InputError("The mesh has faces without area; repair it before adding it to the scene.")
+    target.vertices.add(len(vertices))
+    target.loops.add(faces.size)
+    target.polygons.add(len(faces))
+    target.attributes["position"].data.foreach_set("vector", vertices.ravel())
+    corners = target.attributes.get(".corner_vert") or target.attributes.new(".corner_vert", "INT", "CORNER")
+    corners.data.foreach_set("value", faces.ravel())
+    target.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    if mesh.uvs is not None:
+        layer = target.attributes.new(materials.UV_LAYER, "FLOAT2", "CORNER")
+        layer.data.foreach_set("vector", np.ascontiguousarray(mesh.uvs, dtype=np.float32).ravel())
+    if mesh.colors is not None:
+        rgba = np.ones((len(vertices), 4), dtype=np.float32)
+        rgba[:, :3] = mesh.colors
+        layer = target.attributes.new(materials.COLOR_ATTRIBUTE, "FLOAT_COLOR", "POINT")
+        layer.data.foreach_set("color", rgba.ravel())
+        target.attributes.active_color_name = layer.name
+        target.attributes.default_color_name = layer.name
+    target.update(calc_edges=True)
+
+
+def link(item: bpy.types.Object, scene: bpy.types.Scene) -> None:
+    """Link the object where the user works, and select it unless another object is being edited."""
+    context = bpy.context
+    view_layer = context.view_layer if context.scene == scene else scene.view_layers[0]
+    active = view_layer.active_layer_collection
+    usable = not active.exclude and active.collection.library is None
+    (active.collection if usable else scene.collection).objects.link(item)
+    view_layer.update()  # world matrices are right at once, for the next variation's place
+    edited = view_layer.objects.active
+    if edited is None or edited.mode == "OBJECT":
+        for other in view_layer.objects.selected:
+            other.select_set(False, view_layer=view_layer)
+        item.select_set(True, view_layer=view_layer)
+        view_layer.objects.active = item
+
+
+def recipe_of(item: bpy.types.Object | None) -> Recipe | None:
+    """The recipe that made the object; None when it carries none that this version can read."""
+    stored = item.get(RECIPE_PROPERTY) if item is not None else None
+    if not isinstance(stored, str):
+        return None
+    try:
+        return Recipe.from_json(stored)
+    except InputError:
+        return None
+
+
+def is_variation(recipe: Recipe | None, of: Recipe) -> bool:
+    """Whether two recipes ask for the same thing, seeds aside."""
+    if recipe is None:
+        return False
+    return (recipe.task, recipe.method, recipe.inputs, recipe.parameters) == (
+        of.task,
+        of.method,
+        of.inputs,
+        of.parameters,
+    )
+
+
+def mesh_of(item: bpy.types.Object) -> Mesh:
+    """The object's mesh as arrays, in its own coordinates (scene units): triangles, colours, UVs and texture.
+
+    The mesh is read as stored, modifiers aside; faces with more than three corners are triangulated.
+    """
+    data = item.data
+    data.calc_loop_triangles()
+    vertices = np.empty(len(data.vertices) * 3, dtype=np.float32)
+    data.attributes["position"].data.foreach_get("vector", vertices)
+    corners = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
+    data.loop_triangles.foreach_get("loops", corners)
+    of_corner = np.empty(len(data.loops), dtype=np.int32)
+    data.attributes[".corner_vert"].data.foreach_get("value", of_corner)
+    return Mesh(
+        vertices=vertices.reshape(-1, 3),
+        faces=of_corner[corners].reshape(-1, 3),
+        colors=_colors(data),
+        uvs=_uvs(data, corners),
+        texture=_texture(data),
+    )
+
+
+def _colors(data: bpy.types.Mesh) -> np.ndarray | None:
+    layer = data.color_attributes.active_color
+    if layer is None or layer.domain != "POINT":
+        return None
+    rgba = np.empty(len(data.vertices) * 4, dtype=np.float32)
+    layer.data.foreach_get("color", rgba)
+    return np.ascontiguousarray(rgba.reshape(-1, 4)[:, :3])
+
+
+def _uvs(data: bpy.types.Mesh, corners: np.ndarray) -> np.ndarray | None:
+    layer = data.uv_layers.active
+    if layer is None:
+        return None
+    uvs = np.empty(len(data.loops) * 2, dtype=np.float32)
+    data.attributes[layer.name].data.foreach_get("vector", uvs)
+    return uvs.reshape(-1, 2)[corners].reshape(-1, 3, 2)
+
+
+def _texture(data: bpy.types.Mesh) -> np.ndarray | None:
+    material = data.materials[0] if data.materials else None
+    tree = material.node_tree if material is not None else None
+    image = next((node.image for node in tree.nodes if node.bl_idname == "ShaderNodeTexImage"), None) if tree else None
+    if image is None:
+        return None
+    width, height = image.size
+    pixels = np.empty(width * height * 4, dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    rows = pixels.reshape(height, width, 4)[::-1, :, :3]
+    return np.ascontiguousarray(np.rint(rows * 255.0).astype(np.uint8))
