@@ -1,0 +1,36 @@
+"""Text to 3D: generate from the panel's settings, and roll a new seed."""
+
+from __future__ import annotations
+
+import random
+
+import bpy
+
+from .. import properties, session
+from ..backend.recipe import SEED_LIMIT, InputError
+
+
+class GEN3D_OT_generate_text(bpy.types.Operator):
+    """Make a mesh from the prompt; it appears at the 3D cursor when it is done"""
+
+    bl_idname = "gen3d.generate_text"
+    bl_label = "Generate"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            session.current().submit(properties.text_recipes(context.scene.gen3d_text), context.scene)
+        except InputError as error:
+            return session.refuse(self, error)
+        return {"FINISHED"}
+
+
+class GEN3D_OT_random_seed(bpy.types.Operator):
+    """Roll a new seed"""
+
+    bl_idname = "gen3d.random_seed"
+    bl_label = "Random Seed"
+    bl_options = {"UNDO", "INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.gen3d_text.seed = random.randint(0, SEED_LIMIT)
+        return {"FINISHED"}

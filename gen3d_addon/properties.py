@@ -1,0 +1,89 @@
+"""The settings that the panel shows, one PropertyGroup a method, made from the recipe's own Parameters.
+
+A Parameter's name, label, range and default become the property's, so panel, headless and Python cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from .backend.recipe import SEED_LIMIT, Method, Parameter, Recipe, method
+
+TEXT_METHOD = method("text_to_3d", "latent prior")
+MOST_VARIATIONS = 16
+
+
+def blender_property(parameter: Parameter) -> Any:
+    """A Parameter as the annotation of a PropertyGroup."""
+    common: dict[str, Any] = {"name": parameter.label, "description": parameter.description}
+    makers = {
+        "int": bpy.props.IntProperty,
+        "float": bpy.props.FloatProperty,
+        "bool": bpy.props.BoolProperty,
+        "str": bpy.props.StringProperty,
+    }
+    if parameter.kind in ("int", "float"):
+        common |= {"min": parameter.minimum, "max": parameter.maximum}
+    if parameter.kind == "float":
+        common |= {"step": 10, "precision": 2}
+    return makers[parameter.kind](default=parameter.default, **common)
+
+
+def settings_class(name: str, of: Method) -> type[bpy.types.PropertyGroup]:
+    """The PropertyGroup of one method: its parameters, and the prompt, the seed and how many variations to make."""
+    annotations: dict[str, Any] = {
+        "prompt": bpy.props.StringProperty(name="Prompt", description="What to make, in a few English words"),
+        "seed": bpy.props.IntProperty(
+            name="Seed",
+            description="Same seed and settings, same mesh; another seed, another mesh",
+            default=0,
+            min=0,
+            max=SEED_LIMIT,
+        ),
+        "variations": bpy.props.IntProperty(
+            name="Variations",
+            description="How many meshes to make, each with the next seed",
+            default=1,
+            min=1,
+            max=MOST_VARIATIONS,
+        ),
+    }
+    annotations |= {parameter.name: blender_property(parameter) for parameter in of.parameters}
+    return type(name, (bpy.types.PropertyGroup,), {"__annotations__": annotations, "__doc__": of.description})
+
+
+TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT_METHOD)
+
+
+class GEN3D_PG_history_item(bpy.types.PropertyGroup):
+    """One row of the history list; the job itself lives in the queue."""
+
+    job: bpy.props.IntProperty(options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+
+class GEN3D_PG_session(bpy.types.PropertyGroup):
+    """What the history list needs while Blender runs. It hangs on the window manager, so undo does not touch it."""
+
+    history: bpy.props.CollectionProperty(type=GEN3D_PG_history_item)  # type: ignore[valid-type]
+    history_index: bpy.props.IntProperty(name="Job", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+
+def text_recipes(settings: Any) -> list[Recipe]:
+    """The recipes that the text settings ask for, one a variation. Raises `InputError` with a sentence."""
+    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in TEXT_METHOD.parameters}
+    return [
+        Recipe.create(TEXT_METHOD.task, TEXT_METHOD.name, prompt=settings.prompt, seed=seed, **values)
+        for seed in following_seeds(settings.seed, settings.variations)
+    ]
+
+
+def following_seeds(first: int, count: int) -> list[int]:
+    """`count` seeds from `first` on; after the largest comes 0."""
+    return [(first + offset) % (SEED_LIMIT + 1) for offset in range(count)]
+
+
+def _exact(value: Any) -> Any:
+    """Blender keeps 2.7 in single precision, as 2.7000000477; the recipe shall have the number that the user typed."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
