@@ -1,0 +1,117 @@
+"""build.py as people call it: help, wrong arguments, a wrong Python, a broken Blender setting."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from build_steps import command_line, demo, test
+from build_steps.failure import StepFailed
+from build_steps.modules import programs_in
+from build_steps.paths import REPOSITORY
+
+BUILD = REPOSITORY / "build.py"
+
+
+def call(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, BUILD, *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_command() -> None:
+    ran = call("--help")
+    assert ran.returncode == 0
+    assert all(name in ran.stdout for name in ("demo", "test", "build", "train", "bench"))
+
+
+@pytest.mark.parametrize("arguments", [(), ("dream",), ("demo",), ("demo", "a chair", "--seed", "many"), ("train",)])
+def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...]) -> None:
+    ran = call(*arguments)
+    assert ran.returncode == 2 and ran.stdout == "" and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "bench"])
+def test_an_unknown_program_is_told_the_known_ones(command: str) -> None:
+    ran = call(command, "nothing")
+    assert ran.returncode == 2
+    assert "There is no nothing in" in ran.stderr and "choose one of" in ran.stderr
+
+
+def test_programs_are_the_modules_that_can_be_run(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").write_text("x = 1\n")
+    (tmp_path / "prior.py").write_text('if __name__ == "__main__":\n    pass\n')
+    assert programs_in(tmp_path) == ["prior"]
+
+
+def test_a_wrong_blender_setting_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GEN3D_BLENDER", str(tmp_path / "nothing"))
+    with pytest.raises(StepFailed, match="GEN3D_BLENDER is set to") as failure:
+        test.find_blender()
+    assert failure.value.exit_code == 2
+
+
+def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "run_command", interrupted)
+    monkeypatch.setattr(command_line, "end_on_terminate", lambda: None)
+    assert command_line.main(["build"]) == 130
+    assert "cancelled" in capsys.readouterr().err
+
+
+def test_the_demo_takes_an_installed_blender_where_no_module_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "run_quietly", lambda *arguments: (1, "ModuleNotFoundError: No module named 'bpy'\n"))
+    monkeypatch.setattr(demo, "find_blender", lambda: Path("some/blender"))
+    assert demo.scene_program(Path("python"))[:2] == [str(Path("some/blender")), "-b"]
+    monkeypatch.setattr(demo, "find_blender", lambda: None)
+    with pytest.raises(StepFailed, match=r"No module named 'bpy'.*install Blender"):
+        demo.scene_program(Path("python"))
+
+
+def test_the_demo_takes_the_module_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "run_quietly", lambda *arguments: (0, ""))
+    assert demo.scene_program(Path("python")) == ["python", str(demo.HEADLESS)]
+
+
+def test_type_errors_name_the_files_of_the_checkout() -> None:
+    output = (
+        "build/typecheck/gen3d/backend/mesh.py:3: error\nbuild/typecheck/gen3d/panels.py:4: error\nother.py:1: error\n"
+    )
+    assert (
+        test.as_in_checkout(output) == "backend/mesh.py:3: error\ngen3d_addon/panels.py:4: error\nother.py:1: error\n"
+    )
+
+
+@pytest.mark.parametrize(("results", "code"), [((0, 0, 0, 0), 0), ((1, 0, 0, 0), 1), ((0, 0, 0, 5), 1)])
+def test_every_check_runs_and_one_failure_fails_all(
+    monkeypatch: pytest.MonkeyPatch, results: tuple[int, ...], code: int
+) -> None:
+    lint, formatting, types, tests = results
+    foreground = iter([lint, formatting, tests])
+    monkeypatch.setattr(test.environment, "prepare", lambda names: Path("python"))
+    monkeypatch.setattr(test, "find_blender", lambda: None)
+    monkeypatch.setattr(test, "run", lambda command, **options: next(foreground))
+    monkeypatch.setattr(test, "check_types", lambda python: types)
+    assert test.test([]) == code
+    assert next(foreground, None) is None
+
+
+def test_a_wrong_python_gets_a_sentence_and_no_syntax_error() -> None:
+    """build.py is read whole before its first line runs: nothing in it may need a new Python."""
+    source = BUILD.read_text(encoding="utf-8")
+    script = f"import sys; sys.version_info = (3, 6, 0); exec(compile({source!r}, 'build.py', 'exec'))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 3
+    assert "this is Python 3.6" in ran.stderr and ran.stderr.count("\n") == 1
