@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..recipe import InputError
+from ..errors import InputError
 
 UNKNOWN_COLOR = (180, 180, 180)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..recipe import InputError
+from ..errors import InputError
 from .archive import Archive
 from .sampling import QUERY_POINTS, SURFACE_POINTS, ShapeSamples, sample_shape
 

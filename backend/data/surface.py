@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..recipe import InputError
+from ..color import srgb_to_linear
+from ..errors import InputError
+from ..mesh import Mesh
+
+UNKNOWN_SRGB = 180 / 255
+"""The grey of surfaces whose colour is not known, as in the training data."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,17 @@ def sample_surface(vertices: np.ndarray, faces: np.ndarray, count: int, generato
         faces=chosen,
         barycentric=weights.astype(np.float32),
     )
+
+
+def surface_colors(mesh: Mesh, points: SurfacePoints) -> np.ndarray:
+    """Linear RGB (N, 3) float32 at `points` on `mesh`: its texture's, else its vertex colours', else a light grey."""
+    weights = points.barycentric[..., None]
+    if mesh.texture is not None and mesh.uvs is not None:
+        height, width = mesh.texture.shape[:2]
+        place = (mesh.uvs[points.faces] * weights).sum(1) % 1
+        row = ((1 - place[:, 1]) * height).astype(np.int64).clip(0, height - 1)
+        column = (place[:, 0] * width).astype(np.int64).clip(0, width - 1)
+        return srgb_to_linear(mesh.texture[row, column].astype(np.float32) / 255)
+    if mesh.colors is not None:
+        return (mesh.colors[mesh.faces[points.faces]] * weights).sum(1)
+    return np.broadcast_to(srgb_to_linear(np.float32(UNKNOWN_SRGB)), (len(points.faces), 3)).astype(np.float32)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..recipe import MachineError
+from ..errors import MachineError
 
 FOLDER = Path(__file__).parent
 AUTOENCODER = "shape_autoencoder.safetensors"

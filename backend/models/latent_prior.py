@@ -1,0 +1,116 @@
+"""The prior over shapes: a rectified flow from noise to the principal components of a latent, given a sentence.
+
+Rectified flow (Liu et al., "Flow Straight and Fast", 2022; Lipman et al., "Flow Matching", 2022) with classifier-free
+guidance (Ho and Salimans, 2022). The network is a residual MLP, as in the latent prior of Preechakul et al., "Diffusion
+Autoencoders", 2022, with adaptive layer norm (Peebles and Xie, "DiT", 2022) whose modulation the blocks share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TEXT_WIDTH = 384
+TIME_FREQUENCIES = 64
+
+
+@dataclass(frozen=True)
+class LatentPriorConfig:
+    """`components`: length of the vectors that flow. `width`, `hidden`, `blocks`: the MLP's size."""
+
+    components: int = 512
+    width: int = 768
+    hidden: int = 1536
+    blocks: int = 6
+
+
+def time_features(time: Tensor) -> Tensor:
+    """(B,) in [0, 1] → (B, 128): sines and cosines at frequencies from 1 to 1,000."""
+    frequency = torch.exp(torch.linspace(0, math.log(1000), TIME_FREQUENCIES, device=time.device))
+    angle = time[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+class ModulatedBlock(nn.Module):
+    """x + gate · mlp(norm(x) · (1 + scale) + shift)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.offset = nn.Parameter(torch.zeros(3, width))
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(self, state: Tensor, modulation: Tensor) -> Tensor:
+        scale, shift, gate = (modulation + self.offset).unbind(1)
+        return state + (1 + gate) * self.narrow(functional.silu(self.widen(self.norm(state) * (1 + scale) + shift)))
+
+
+class LatentPrior(nn.Module):
+    """The velocity of the flow at time t ∈ [0, 1], from noise (0) to data (1)."""
+
+    def __init__(self, config: LatentPriorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or LatentPriorConfig()
+        width = self.config.width
+        self.enter = nn.Linear(self.config.components, width)
+        self.time = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+        self.text = nn.Linear(TEXT_WIDTH, width)
+        self.no_text = nn.Parameter(torch.zeros(TEXT_WIDTH))
+        self.modulate = nn.Linear(width, 3 * width)
+        self.blocks = nn.ModuleList(ModulatedBlock(width, self.config.hidden) for _ in range(self.config.blocks))
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, self.config.components)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, state: Tensor, time: Tensor, text: Tensor, with_text: Tensor) -> Tensor:
+        """state (B, K), time (B,), text (B, 384) of unit length, with_text (B,) bool → velocity (B, K)."""
+        text = torch.where(with_text[:, None], text * math.sqrt(TEXT_WIDTH), self.no_text)
+        condition = functional.silu(self.time(time_features(time)) + self.text(text))
+        modulation = self.modulate(condition).unflatten(1, (3, -1))
+        hidden = self.enter(state) + condition
+        for block in self.blocks:
+            hidden = block(hidden, modulation)
+        return self.leave(self.norm(hidden))
+
+
+def guided_velocity(prior: LatentPrior, state: Tensor, time: float, text: Tensor, guidance_scale: float) -> Tensor:
+    """v(x | nothing) + scale · (v(x | text) − v(x | nothing)): Ho and Salimans 2022, eq. 6, in our scale's convention,
+    where 1 is the plain conditional flow. text: (1, 384)."""
+    count = len(state)
+    times = state.new_full((2 * count,), time)
+    with_text = torch.arange(2 * count, device=state.device) < count
+    conditional, free = prior(torch.cat([state, state]), times, text.expand(2 * count, -1), with_text).chunk(2)
+    return free + guidance_scale * (conditional - free)
+
+
+@torch.inference_mode()
+def sample(
+    prior: LatentPrior,
+    noise: Tensor,
+    text: Tensor,
+    *,
+    steps: int,
+    guidance_scale: float,
+    step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Integrates the flow from `noise` (B, K) with Heun's method: (B, K) whitened coefficients.
+
+    text: (1, 384). `step(done, steps)` is called after every step and may raise to stop.
+    """
+    state = noise
+    for index in range(steps):
+        start, end = index / steps, (index + 1) / steps
+        first = guided_velocity(prior, state, start, text, guidance_scale)
+        ahead = state + (end - start) * first
+        second = guided_velocity(prior, ahead, end, text, guidance_scale)
+        state = state + (end - start) * (first + second) / 2
+        if step:
+            step(index + 1, steps)
+    return state

@@ -1,0 +1,131 @@
+"""The shape space: one auto-encoder and one prior over its latents, which every task shares.
+
+    space = ShapeSpace.load()
+    latent = space.sample("a wooden armchair", seed=0, steps=16, guidance_scale=3)
+    mesh = space.decode(latent)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..color import linear_to_srgb, srgb_to_linear
+from ..data.surface import sample_surface, surface_colors
+from ..errors import InputError
+from ..mesh import Mesh
+from ..weights.bundled import AUTOENCODER, PRIOR, expected_hashes, load_weights
+from .candidates import most_whole
+from .latent_prior import LatentPrior, LatentPriorConfig, sample
+from .principal_components import PrincipalComponents
+from .shape_autoencoder import LATENT_RESOLUTION, FeatureGrids, ShapeAutoencoder, ShapeAutoencoderConfig
+from .text_encoder import TextEncoder
+
+CANDIDATES = 4
+ENCODED_POINTS = 8192
+QUERIES_AT_ONCE = 1 << 15
+
+
+class LatentField:
+    """A decoded latent as a field: signed distance and linear colour at points of model space."""
+
+    def __init__(self, autoencoder: ShapeAutoencoder, grids: FeatureGrids) -> None:
+        self.decoder, self.grids = autoencoder.decoder, grids
+
+    def _ask(self, query: Callable[[FeatureGrids, Tensor], Tensor], points: Tensor) -> Tensor:
+        device = self.grids.coarse.device
+        with torch.inference_mode():
+            answers = [query(self.grids, part[None].to(device))[0] for part in points.split(QUERIES_AT_ONCE)]
+            return torch.cat(answers).to(points.device).clone()
+
+    def signed_distance(self, points: Tensor) -> Tensor:
+        """(N, 3) float32 → (N,) float32, negative inside, model units."""
+        return self._ask(self.decoder.signed_distance, points)
+
+    def color(self, points: Tensor) -> Tensor:
+        """(N, 3) float32 → (N, 3) float32 linear RGB."""
+        srgb = self._ask(self.decoder.srgb, points)
+        return torch.from_numpy(srgb_to_linear(srgb.cpu().numpy())).to(points.device)
+
+
+class ShapeSpace:
+    """The bundled auto-encoder, prior and sentence encoder on one device. Make it with `load`."""
+
+    def __init__(
+        self, autoencoder: ShapeAutoencoder, components: PrincipalComponents, prior: LatentPrior, weights: dict[str, str]
+    ) -> None:
+        self.autoencoder, self.components, self.prior, self.weights = autoencoder, components, prior, weights
+        self.device = components.mean.device
+        self.text_encoder = TextEncoder(self.device)
+
+    @classmethod
+    def load(cls, device: str | torch.device = "cpu") -> ShapeSpace:
+        """Reads the bundled weights. Raises MachineError when one is missing, cut short or another than recorded."""
+        state, config = load_weights(AUTOENCODER)
+        with torch.device("meta"):
+            autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**config))
+        autoencoder.load_state_dict(state, assign=True)
+        state, config = load_weights(PRIOR)
+        latent_shape = (autoencoder.config.latent_channels, *[LATENT_RESOLUTION] * 3)
+        with torch.device("meta"):
+            prior = LatentPrior(LatentPriorConfig(**config))
+            components = PrincipalComponents(config["components"], latent_shape)
+        prefixes = {"prior.": prior, "principal_components.": components}
+        for prefix, module in prefixes.items():
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            module.load_state_dict(own, assign=True)
+        for module in (autoencoder, prior, components):
+            module.to(device).eval().requires_grad_(False)
+        hashes = expected_hashes()
+        return cls(autoencoder, components, prior, {name: hashes[name] for name in (AUTOENCODER, PRIOR)})
+
+    def sample(
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        steps: int,
+        guidance_scale: float,
+        step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """A latent (C, 8, 8, 8) float32 for `prompt`; the same arguments on the same device give the same latent.
+
+        Of several candidates that the seed gives, the one that hangs together best is kept.
+        `step(done, steps)` is called after every sampling step and may raise to stop.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(CANDIDATES, self.prior.config.components, generator=generator).to(self.device)
+        text = self.text_encoder([prompt])
+        coefficients = sample(self.prior, noise, text, steps=steps, guidance_scale=guidance_scale, step=step)
+        latents = self.components.restore(coefficients)
+        return latents[most_whole([self.field(latent) for latent in latents])].clone()
+
+    def field(self, latent: Tensor) -> LatentField:
+        """The shape that `latent` (C, 8, 8, 8) stands for, ready to be asked at points."""
+        shape = (self.autoencoder.config.latent_channels, *[LATENT_RESOLUTION] * 3)
+        if tuple(latent.shape) != shape:
+            raise InputError(f"A latent must have the shape {shape}, not {tuple(latent.shape)}.")
+        with torch.inference_mode():
+            return LatentField(self.autoencoder, self.autoencoder.decoder.grids(latent[None].to(self.device)))
+
+    def encode(self, mesh: Mesh) -> Tensor:
+        """The latent (C, 8, 8, 8) float32 of `mesh`, which lies in model space ([−1, 1]³).
+
+        Raises InputError when the mesh has no surface or reaches out of model space.
+        """
+        if len(mesh.vertices) and np.abs(mesh.vertices).max() > 1:
+            raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into the cube first.")
+        points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
+        srgb = linear_to_srgb(surface_colors(mesh, points))
+        parts = (torch.from_numpy(part)[None].to(self.device) for part in (points.positions, points.normals, srgb))
+        with torch.inference_mode():
+            return self.autoencoder.encoder(*parts)[0].clone()
+
+    def decode(self, latent: Tensor, resolution: int = 128, *, face_count: int = 20_000) -> Mesh:
+        """The finished mesh of `latent`, in model space, with UVs and texture."""
+        from ..meshing.mesh_from_field import mesh_from_field
+
+        return mesh_from_field(self.field(latent), detail=resolution, face_count=face_count)

