@@ -32,7 +32,8 @@ PACKAGE = "gen3d"
 def load_addon() -> ModuleType:
     """The add-on's package from a checkout: `gen3d`, made of this folder, with `backend/` beside it inside.
 
-    In the installed extension both are one folder already. `sys.path` is left alone; calling twice gives the same module.
+    In the installed extension both are one folder already. `sys.path` is left alone; a second call gives the same
+    module.
     """
     if PACKAGE in sys.modules:
         return sys.modules[PACKAGE]

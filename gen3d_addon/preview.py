@@ -1,7 +1,7 @@
 """A coarse ghost of the shape that is being made, drawn over the 3D viewports at the 3D cursor.
 
-A draw handler rather than a temporary object: it never enters the scene, so undo, saving, rendering and other add-ons do
-not see it, and nothing is left behind when Blender ends in the middle of a job.
+A draw handler rather than a temporary object: it never enters the scene, so undo, saving, rendering and other add-ons
+do not see it, and nothing is left behind when Blender ends in the middle of a job.
 """
 
 from __future__ import annotations

@@ -122,8 +122,9 @@ def _world_points(subjects: Sequence[bpy.types.Object]) -> np.ndarray:
 def _camera(points: np.ndarray) -> bpy.types.Object:
     """A camera at the nearest place from which all of `points` (N, 3) lie in a square picture with a margin.
 
-    With t the tangent of half the field of view, a point at (x, y, z) in view axes (z towards the camera) is inside when
-    |x - a| <= (d - z) t and |y - b| <= (d - z) t; the extremes of x + z t and x - z t give the least d in closed form.
+    With t the tangent of half the field of view, a point at (x, y, z) in view axes (z towards the camera) is inside
+    when |x - a| <= (d - z) t and |y - b| <= (d - z) t; the extremes of x + z t and x - z t give the least d in closed
+    form.
     """
     toward = Vector(
         (math.sin(AZIMUTH) * math.cos(ELEVATION), -math.cos(AZIMUTH) * math.cos(ELEVATION), math.sin(ELEVATION))
@@ -147,7 +148,7 @@ def _camera(points: np.ndarray) -> bpy.types.Object:
 def _light(
     name: str, center: Vector, direction: Vector, radius: float, size: float, irradiance: float
 ) -> bpy.types.Object:
-    """A round area light that shines from `direction` on `center`, where about `irradiance` W/m2 arrive at any scale."""
+    """A round area light that shines from `direction` on `center`, where `irradiance` W/m2 arrive at any scale."""
     data = bpy.data.lights.new(f"Studio {name}", "AREA")
     data.shape, data.size = "DISK", size * radius
     distance = LIGHT_DISTANCE * radius
