@@ -86,10 +86,10 @@ class Message:
         if not isinstance(self.fields, dict) or set(self.fields) != set(wanted):
             raise ProtocolError(f"The message {self.kind!r} must have the fields {sorted(wanted)}.")
         for name, kind in wanted.items():
-            value = self.fields[name]
+            value: Any = self.fields[name]
             if not isinstance(value, kind) or isinstance(value, bool):
                 raise ProtocolError(f"The field {name!r} of the message {self.kind!r} must be of type {kind.__name__}.")
-            if kind is list and not all(isinstance(entry, str) for entry in value):
+            if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
                 raise ProtocolError(f"The field {name!r} of the message {self.kind!r} must be a list of texts.")
 
 

@@ -39,6 +39,7 @@ import os
 import platform
 import sys
 from types import ModuleType
+from typing import Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 OLDEST_PYTHON = (3, 11)
@@ -54,9 +55,9 @@ REQUIRED = {
 """Package as pip names it → modules, of which one must be there (scikit-image stands in for PyMCubes)."""
 
 
-def check_interpreter() -> dict:
+def check_interpreter() -> dict[str, Any]:
     """What this Python has of what the backend needs; imports torch, so it takes a second or two."""
-    report = {
+    report: dict[str, Any] = {
         "ok": False,
         "python": platform.python_version(),
         "missing": [],
@@ -90,7 +91,7 @@ def check_interpreter() -> dict:
     return report
 
 
-def _devices(torch: ModuleType) -> list:
+def _devices(torch: ModuleType) -> list[str]:
     devices = ["cpu"]
     if torch.cuda.is_available():
         devices.append("cuda")
@@ -112,7 +113,7 @@ def load_backend() -> ModuleType:
     return backend
 
 
-def parse_arguments(arguments: list | None = None) -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line of the docstring above: check, or address, log and device."""
     parser = argparse.ArgumentParser(description="Start a worker of Gen3D (the add-on does this).")
     parser.add_argument("--check", action="store_true", help="say as JSON whether this Python can run the backend")

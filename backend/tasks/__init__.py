@@ -1,0 +1,39 @@
+"""The tasks: each takes a recipe through models and meshing to a result."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import MachineError
+from ..progress import IsCancelled, Preview, Progress
+from ..recipe import Recipe, Result
+from . import text_to_3d
+from .loaded_models import choose_device, release_models, shape_space
+
+__all__ = ["release_models", "run"]
+
+
+def run(
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+    preview: Preview | None = None,
+    device: str = "auto",
+) -> Result:
+    """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
+    task = {"text_to_3d": text_to_3d.run}[recipe.task]
+    chosen = choose_device(device)
+    try:
+        return task(
+            recipe,
+            load_shape_space=lambda: shape_space(chosen),
+            progress=progress,
+            cancelled=cancelled,
+            preview=preview,
+        )
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        release_models()
+        raise MachineError(
+            f"The memory of the device '{chosen}' is not enough: lower the detail, or close other programs."
+        ) from error
