@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from . import environment
 from .blender import find_blender
-from .environment import explain_os_error
 from .failure import StepFailed
-from .paths import OUTPUT, REPOSITORY
+from .paths import REPOSITORY
 from .processes import run, run_quietly
 
 HEADLESS = REPOSITORY / "gen3d_addon" / "headless.py"
+SAMPLES = 64
 
 
 def demo(prompt: str, seed: int, out: Path) -> int:
     """Generate the prompt's model and write .blend, .glb and .png to the folder `out`; returns the exit code."""
+    started = time.monotonic()
     python = environment.prepare(environment.DEMO)
-    jobs = OUTPUT / "demo.jsonl"
-    recipe = {"task": "text_to_3d", "method": "latent prior", "inputs": {"prompt": prompt}, "seed": seed}
+    program = scene_program(python)
+    prepared = time.monotonic()
     try:
-        jobs.write_text(json.dumps(recipe) + "\n", encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        # The files are made in a folder of their own and moved when all are whole.
+        with tempfile.TemporaryDirectory(dir=out, prefix=".unfinished-") as name:
+            unfinished = Path(name).absolute()
+            jobs = unfinished / "jobs.jsonl"
+            jobs.write_text(json.dumps({"prompt": prompt, "seed": seed}) + "\n", encoding="utf-8")
+            arguments = [str(jobs), "--out", str(unfinished), "--format", "blend", "glb", "--render"]
+            command = [*program, "--", *arguments, "--samples", str(SAMPLES)]
+            if code := run(command, settings={"GEN3D_PYTHON": str(python)}, silent=True):
+                return code
+            entry = json.loads((unfinished / "manifest.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+            files = move_files(unfinished, entry["outputs"], out)
     except OSError as error:
-        raise StepFailed(explain_os_error(error)) from error
-    arguments = ["--", str(jobs), "--out", str(out.absolute()), "--format", "blend", "--format", "glb", "--render"]
-    return run([*scene_program(python), *arguments], settings={"GEN3D_PYTHON": str(python)})
+        raise StepFailed(
+            f"The folder {out} cannot be written ({error.strerror}): make room there or choose another one with --out."
+        ) from error
+    report(entry, files, prepared - started, time.monotonic() - prepared)
+    return 0
 
 
 def scene_program(python: Path) -> list[str]:
@@ -43,3 +62,30 @@ def scene_program(python: Path) -> list[str]:
         f"There is no Blender for the scene ({cause}): install Blender 4.2 or later, set GEN3D_BLENDER to "
         "its program, and run this again."
     )
+
+
+def move_files(source: Path, outputs: dict[str, str], target: Path) -> list[Path]:
+    """Move the finished files (ending → name) to `target`, and return where they are now.
+
+    A headless run's names end in a hash of the recipe; here the last demo of a prompt and seed takes the place of the
+    one before.
+    """
+    moved = []
+    for kind, name in outputs.items():
+        path = target / f"{name.rpartition('-')[0]}.{kind}"
+        os.replace(source / name, path)
+        moved.append(path)
+    return moved
+
+
+def report(entry: dict[str, Any], files: list[Path], preparing: float, making: float) -> None:
+    """Print where the files are, and how long each stage took; seconds of `preparing` and of all of the `making`."""
+    stages: dict[str, float] = entry["seconds"]
+    around = making - sum(stages.values())
+    for stage, seconds in {"Environment": preparing, **stages, "Scene and picture": around}.items():
+        print(f"{stage:<20}{seconds:8.1f} s")
+    for note in entry["notes"]:
+        print(note)
+    for path in files:
+        print(path)
+    sys.stdout.flush()

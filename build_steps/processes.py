@@ -56,9 +56,15 @@ def _exit_code(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def run(command: Sequence[str | Path], *, settings: Mapping[str, str] | None = None, cwd: Path = REPOSITORY) -> int:
-    """Run a command on this terminal; returns its exit code."""
-    process = subprocess.Popen(list(map(str, command)), cwd=cwd, env=clean_environment(settings), text=True)
+def run(command: Sequence[str | Path], *, settings: Mapping[str, str] | None = None, silent: bool = False) -> int:
+    """Run a command on this terminal; returns its exit code. silent: without its standard output, errors still show."""
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=REPOSITORY,
+        env=clean_environment(settings),
+        stdout=subprocess.DEVNULL if silent else None,
+        text=True,
+    )
     with _ended_with_us(process):
         process.wait()
     return _exit_code(process)
@@ -70,7 +76,6 @@ def run_quietly(
     *,
     describe: Callable[[str], str | None] = lambda line: None,
     settings: Mapping[str, str] | None = None,
-    cwd: Path = REPOSITORY,
 ) -> tuple[int, str]:
     """Run a command behind a waiting bar; returns its exit code and all that it printed.
 
@@ -79,7 +84,7 @@ def run_quietly(
     with WaitingBar(label) as bar:
         process = subprocess.Popen(
             list(map(str, command)),
-            cwd=cwd,
+            cwd=REPOSITORY,
             env=clean_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

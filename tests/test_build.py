@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -115,3 +116,52 @@ def test_a_wrong_python_gets_a_sentence_and_no_syntax_error() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 3
     assert "this is Python 3.6" in ran.stderr and ran.stderr.count("\n") == 1
+
+
+def test_the_demos_files_lose_the_hash_in_their_names(tmp_path: Path) -> None:
+    (tmp_path / "a-chair-seed0-0123abcd.glb").write_text("mesh")
+    moved = demo.move_files(tmp_path, {"glb": "a-chair-seed0-0123abcd.glb"}, tmp_path)
+    assert moved == [tmp_path / "a-chair-seed0.glb"] and moved[0].read_text() == "mesh"
+
+
+def test_the_demo_makes_its_files_aside_and_tells_the_stages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def headless(command: list[str], **options: object) -> int:
+        jobs, _, folder = command[command.index("--") + 1 :][:3]
+        assert json.loads(Path(jobs).read_text(encoding="utf-8")) == {"prompt": "a chair", "seed": 3}
+        outputs = {kind: f"a-chair-seed3-01.{kind}" for kind in ("blend", "glb", "png")}
+        for name in outputs.values():
+            (Path(folder) / name).touch()
+        entry = {"outputs": outputs, "seconds": {"Sampling": 1.5}, "notes": ["The size is unknown."]}
+        (Path(folder) / "manifest.jsonl").write_text(json.dumps(entry) + "\n")
+        return 0
+
+    monkeypatch.setattr(demo.environment, "prepare", lambda names: Path("python"))
+    monkeypatch.setattr(demo, "scene_program", lambda python: ["python", "headless.py"])
+    monkeypatch.setattr(demo, "run", headless)
+    assert demo.demo("a chair", 3, tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a-chair-seed3.blend",
+        "a-chair-seed3.glb",
+        "a-chair-seed3.png",
+    ]
+    printed = capsys.readouterr().out
+    assert "Sampling" in printed and "1.5 s" in printed and "The size is unknown." in printed
+    assert str(tmp_path / "out" / "a-chair-seed3.glb") in printed
+
+
+def test_a_demo_that_failed_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo.environment, "prepare", lambda names: Path("python"))
+    monkeypatch.setattr(demo, "scene_program", lambda python: ["python", "headless.py"])
+    monkeypatch.setattr(demo, "run", lambda command, **options: 2)
+    assert demo.demo("", 0, tmp_path) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_into_a_file_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo.environment, "prepare", lambda names: Path("python"))
+    monkeypatch.setattr(demo, "scene_program", lambda python: ["python", "headless.py"])
+    (tmp_path / "file").touch()
+    with pytest.raises(StepFailed, match="choose another one with --out"):
+        demo.demo("a chair", 0, tmp_path / "file")
