@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from tqdm import tqdm
 
 from . import generate
 from .errors import Cancelled, InputError, MachineError
@@ -79,32 +80,28 @@ def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:
 
 
 class _ProgressBar:
-    """One line on stderr for each stage."""
+    """One line on stderr for each stage; a context, so that an error starts on a line of its own."""
 
     def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._make = tqdm
         self._bar: tqdm | None = None
         self._stage = ""
 
     def __call__(self, stage: str, fraction: float, /) -> None:
-        if stage != self._stage or self._bar is None:
-            self.close()
+        if self._bar is None or stage != self._stage:
+            if self._bar is not None:
+                self._bar.update(100 - self._bar.n)
+                self._bar.close()
             self._stage = stage
-            self._bar = self._make(
-                total=100,
-                desc=f"{stage:<11}",
-                bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}",
-                file=sys.stderr,
-            )
+            layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed}"
+            self._bar = tqdm(total=100, desc=f"{stage:<11}", bar_format=layout, file=sys.stderr)
         self._bar.update(max(0.0, 100 * fraction - self._bar.n))
 
-    def close(self) -> None:
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.update(100 - self._bar.n)
             self._bar.close()
-            self._bar = None
 
 
 def _text(arguments: argparse.Namespace) -> None:
@@ -115,9 +112,9 @@ def _text(arguments: argparse.Namespace) -> None:
     _check_output(arguments.out, MESH_SUFFIXES)
     from .data.mesh_files import write_mesh
 
-    progress = _ProgressBar()
-    result = generate(recipe, progress=progress, device=arguments.device)
-    progress.close()
+    with _ProgressBar() as progress:
+        result = generate(recipe, progress=progress, device=arguments.device)
+        progress("Texturing", 1.0)
     write_mesh(arguments.out, result.mesh, result.transform)
     for note in result.notes:
         print(note, file=sys.stderr)

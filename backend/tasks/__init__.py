@@ -32,8 +32,15 @@ def run(
             cancelled=cancelled,
             preview=preview,
         )
-    except (MemoryError, torch.OutOfMemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         release_models()
         raise MachineError(
             f"The memory of the device '{chosen}' is not enough: lower the detail, or close other programs."
         ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has a type of its own for a full GPU, but for main memory a RuntimeError with this text.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
