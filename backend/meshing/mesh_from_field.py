@@ -1,0 +1,66 @@
+"""From a field to a mesh that a scene can use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..mesh import Mesh
+from ..progress import IsCancelled, Progress, check_cancelled
+from ..representations.field import Field
+from .bake import bake_texture, field_colors
+from .normals import vertex_normals
+from .repair import make_manifold
+from .simplify import simplify
+from .solids import keep_solids
+from .surface import EMPTY, extract_surface
+from .unwrap import unwrap
+
+TEXTURE_SIZE = 1024
+
+
+def mesh_from_field(
+    field: Field,
+    *,
+    detail: int,
+    face_count: int,
+    texture_size: int = TEXTURE_SIZE,
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+) -> Mesh:
+    """The field's surface as one finished mesh in model space.
+
+    Watertight, manifold (edges and vertices), facing outwards, without floaters and inner walls, of about `face_count`
+    faces or fewer, with smooth normals, linear vertex colours, UVs and a texture of `texture_size` texels a side.
+    detail is the number of cells along each side of model space. progress hears the stages "Extracting", "Simplifying"
+    and "Texturing". Raises InputError when the field has no surface, Cancelled, and MachineError when the field answers
+    with something that is no number.
+    """
+
+    def report(stage: str, fraction: float) -> None:
+        check_cancelled(cancelled)
+        if progress is not None:
+            progress(stage, fraction)
+
+    report("Extracting", 0.0)
+    surface = extract_surface(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
+    vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface)))
+    report("Extracting", 1.0)
+
+    report("Simplifying", 0.0)
+    vertices, faces = _not_empty(*simplify(vertices, faces, face_count))
+    report("Simplifying", 1.0)
+
+    report("Texturing", 0.0)
+    uvs = unwrap(vertices, faces, texture_size)
+    report("Texturing", 0.5)
+    texture = bake_texture(field, vertices, faces, uvs, texture_size, cancelled=cancelled)
+    colors = field_colors(field, vertices, cancelled=cancelled)
+    report("Texturing", 1.0)
+    return Mesh(vertices, faces, colors, vertex_normals(vertices, faces), uvs, texture)
+
+
+def _not_empty(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not len(faces):
+        raise InputError(EMPTY)
+    return vertices, faces
