@@ -56,8 +56,8 @@ class Archive:
                 self.records: list[dict] = json.loads(archive.read("meta.json"))
         except FileNotFoundError:
             raise InputError(f"The data set {self.path} does not exist; give the path of a data-set zip.") from None
-        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{self.path} is not a data-set zip with a meta.json in it ({error}).") from None
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise InputError(f"{self.path} is not a data-set zip with a meta.json in it ({error}).") from error
 
     def __len__(self) -> int:
         return len(self.records)

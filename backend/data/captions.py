@@ -40,7 +40,9 @@ CLASS_NAMES = {
 }
 """Classes whose name says something in a sentence."""
 
-COLOR_WORDS = frozenset("red orange yellow green blue purple pink brown black white grey gray beige wooden golden".split())
+COLOR_WORDS = frozenset({"red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"})
+COLOR_WORDS |= {"grey", "gray", "beige", "wooden", "golden"}
+"""Words that tell an object's colour already; a caption with one of them gets no other."""
 WOODEN_CLASSES = frozenset({"chair", "table", "bed", "storage", "door_window", "boat", "structure"})
 MAIN_SHARE = 0.4
 """The share of the surface that a colour must cover to be the colour's word."""
@@ -104,10 +106,12 @@ def proportion_words(proportion: np.ndarray, median: np.ndarray) -> list[str]:
 
 
 def with_article(phrase: str) -> str:
+    """The phrase, not empty, with its indefinite article: "oak table" → "an oak table"."""
     return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
 
 
 def without_article(caption: str) -> str:
+    """The caption without a leading "a", "an" or "the"."""
     for article in ("a ", "an ", "the "):
         if caption.startswith(article):
             return caption.removeprefix(article)

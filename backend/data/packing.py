@@ -50,7 +50,11 @@ def _samples(archive: Archive, seed: int, index: int) -> tuple[ShapeSamples, boo
 
 
 def pack(source: Path, folder: Path, *, seed: int = 0, processes: int | None = None) -> PackedData:
-    """Packs the archive `source` into `folder`, or opens what a former call finished there."""
+    """Packs the archive `source` into `folder`, or opens what a former call finished there.
+
+    Every object has a random generator of its own, so the arrays do not depend on the number of processes. A call that
+    was cut off leaves no `records.json`, and the next one begins anew. Raises InputError when there is no such archive.
+    """
     done = folder / "records.json"
     if not done.exists():
         archive = Archive(source)
@@ -81,7 +85,7 @@ def open_packed(folder: Path) -> PackedData:
         records = json.loads((folder / "records.json").read_text(encoding="utf-8"))
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in LAYOUT}
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no packed data set ({error}); delete it and pack again.") from None
+        raise InputError(f"{folder} holds no packed data set ({error}); delete it and pack again.") from error
     for name, (shape, dtype) in LAYOUT.items():
         if arrays[name].shape != (len(records), *shape) or arrays[name].dtype != dtype:
             raise InputError(f"{folder}/{name}.npy has another layout than this version packs; delete the folder.")

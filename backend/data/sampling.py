@@ -17,8 +17,8 @@ UNIFORM_POINTS = 4096
 QUERY_POINTS = NEAR_POINTS + BAND_POINTS + UNIFORM_POINTS
 NEAR_DEVIATION = 0.012
 BAND_DEVIATION = 0.05
-SHEET_THICKNESS = 0.008
-"""Half the thickness given to the surface of an open mesh, so that one-sided sheets enclose a volume (model units)."""
+SHEET_HALF_THICKNESS = 0.008
+"""How far the surface of an open mesh is moved out, so that one-sided sheets enclose a volume (model units)."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,21 @@ class ShapeSamples:
     query_distances: np.ndarray
 
 
-def signed_distance(vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, *, sheet_thickness: float) -> np.ndarray:
+def signed_distance(
+    vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, *, half_thickness: float = 0.0
+) -> np.ndarray:
     """Signed distance (N,) float64 from `points` (N, 3) to a mesh that may be open, overlapping or inside out.
 
-    The magnitude is exact; the sign is the generalised winding number's (Jacobson et al. 2013), whose absolute value
-    is used because some sources wind every face inwards. `sheet_thickness` is taken off the distance.
+    vertices, points: float64; faces: (F, 3) int64. The magnitude is exact; the sign is the generalised winding
+    number's (Jacobson et al., "Robust inside-outside segmentation", 2013, by Barill et al.'s fast summation, 2018),
+    whose absolute value is used because some sources wind every face inwards. `half_thickness` is taken off the
+    distance, so a sheet becomes a slab of twice that thickness.
     """
     squared, _, _ = igl.point_mesh_squared_distance(points, vertices, faces)
     winding = igl.fast_winding_number(vertices, faces, points)
     inside = np.abs(winding) > 0.5
     distance = np.sqrt(squared)
-    return np.where(inside, -distance, distance) - sheet_thickness
+    return np.where(inside, -distance, distance) - half_thickness
 
 
 def sample_shape(shape: DataObject, generator: np.random.Generator) -> ShapeSamples:
@@ -65,7 +69,7 @@ def sample_shape(shape: DataObject, generator: np.random.Generator) -> ShapeSamp
         np.ascontiguousarray(shape.vertices),
         np.ascontiguousarray(shape.faces),
         queries.astype(np.float64),
-        sheet_thickness=0.0 if shape.watertight else SHEET_THICKNESS,
+        half_thickness=0.0 if shape.watertight else SHEET_HALF_THICKNESS,
     )
     return ShapeSamples(
         surface_positions=surface.positions.astype(np.float16),

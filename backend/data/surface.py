@@ -10,7 +10,7 @@ from ..color import srgb_to_linear
 from ..errors import InputError
 from ..mesh import Mesh
 
-UNKNOWN_SRGB = 180 / 255
+UNKNOWN_SRGB = np.array(180 / 255, np.float32)
 """The grey of surfaces whose colour is not known, as in the training data."""
 
 
@@ -25,7 +25,9 @@ class SurfacePoints:
     barycentric: np.ndarray
 
 
-def sample_surface(vertices: np.ndarray, faces: np.ndarray, count: int, generator: np.random.Generator) -> SurfacePoints:
+def sample_surface(
+    vertices: np.ndarray, faces: np.ndarray, count: int, generator: np.random.Generator
+) -> SurfacePoints:
     """`count` points spread over the surface by area, stratified so that small parts get their share.
 
     vertices: (V, 3) float. faces: (F, 3) int.
@@ -56,10 +58,12 @@ def surface_colors(mesh: Mesh, points: SurfacePoints) -> np.ndarray:
     weights = points.barycentric[..., None]
     if mesh.texture is not None and mesh.uvs is not None:
         height, width = mesh.texture.shape[:2]
-        place = (mesh.uvs[points.faces] * weights).sum(1) % 1
+        place = (mesh.uvs[points.faces] * weights).sum(1)
+        # Repeated outside of the square only: within it, 1 is the far edge and not the near one again.
+        place = np.where((place < 0) | (place > 1), place % 1, place)
         row = ((1 - place[:, 1]) * height).astype(np.int64).clip(0, height - 1)
         column = (place[:, 0] * width).astype(np.int64).clip(0, width - 1)
         return srgb_to_linear(mesh.texture[row, column].astype(np.float32) / 255)
     if mesh.colors is not None:
         return (mesh.colors[mesh.faces[points.faces]] * weights).sum(1)
-    return np.broadcast_to(srgb_to_linear(np.float32(UNKNOWN_SRGB)), (len(points.faces), 3)).astype(np.float32)
+    return np.full((len(points.faces), 3), srgb_to_linear(UNKNOWN_SRGB), np.float32)

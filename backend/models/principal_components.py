@@ -9,11 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
+
 OVERSAMPLING = 32
 
 
 class PrincipalComponents(nn.Module):
     """mean (D,), directions (K, D) orthonormal, deviations (K,) descending; all buffers, D = C · 8³."""
+
+    mean: Tensor
+    directions: Tensor
+    deviations: Tensor
 
     def __init__(self, count: int, latent_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -24,12 +30,17 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("deviations", torch.ones(count))
 
     def fit(self, latents: Tensor) -> float:
-        """Takes the leading components of `latents` (N, C, 8, 8, 8); returns the share of variance they explain."""
+        """Takes the leading components of `latents` (N, C, 8, 8, 8); returns the share of variance they explain.
+
+        Random, by torch's global generator. Raises InputError when N latents cannot span that many components.
+        """
         flat = latents.flatten(1).float()
+        count, most = len(self.deviations), min(len(flat) - 1, flat.shape[1])
+        if count > most:
+            raise InputError(f"{len(flat)} latents have at most {most} components, not {count}: train on more objects.")
         self.mean.copy_(flat.mean(0))
         centred = flat - self.mean
-        count = len(self.deviations)
-        _, singular, right = torch.svd_lowrank(centred, q=count + OVERSAMPLING, niter=4)
+        _, singular, right = torch.svd_lowrank(centred, q=min(count + OVERSAMPLING, *centred.shape), niter=4)
         self.directions.copy_(right[:, :count].T)
         self.deviations.copy_(singular[:count] / (len(flat) - 1) ** 0.5)
         return (self.deviations.square().sum() / centred.square().sum() * (len(flat) - 1)).item()

@@ -41,7 +41,7 @@ def cell_indices(points: Tensor, resolution: int) -> Tensor:
 
 
 def pool_points(features: Tensor, points: Tensor, resolution: int) -> Tensor:
-    """Mean of `features` (B, N, C) over the points (B, N, 3) of each cell: a grid (B, C, R, R, R); empty cells are 0."""
+    """Mean of `features` (B, N, C) over the points (B, N, 3) in each cell: a grid (B, C, R, R, R), 0 where none are."""
     batch, _, channels = features.shape
     cells = resolution**3
     index = (cell_indices(points, resolution) + torch.arange(batch, device=points.device)[:, None] * cells).flatten()
@@ -52,7 +52,9 @@ def pool_points(features: Tensor, points: Tensor, resolution: int) -> Tensor:
 
 
 def interpolate(grid: Tensor, points: Tensor) -> Tensor:
-    """Trilinear interpolation of `grid` (B, C, R, R, R), values at cell centres, at `points` (B, N, 3): (B, N, C)."""
+    """Trilinear interpolation of `grid` (B, C, R, R, R), values at cell centres, at `points` (B, N, 3): (B, N, C).
+
+    Beyond the outermost centres the nearest value holds. Needs R ≥ 2."""
     batch, channels, resolution = grid.shape[:3]
     place = ((points + 1) * (resolution / 2) - 0.5).clamp(0, resolution - 1)
     low = place.floor().clamp(max=resolution - 2)
@@ -95,7 +97,9 @@ class Encoder(nn.Module):
     def __init__(self, config: ShapeAutoencoderConfig) -> None:
         super().__init__()
         self.points = nn.Sequential(
-            nn.Linear(12, 2 * config.point_channels), nn.SiLU(), nn.Linear(2 * config.point_channels, config.point_channels)
+            nn.Linear(12, 2 * config.point_channels),
+            nn.SiLU(),
+            nn.Linear(2 * config.point_channels, config.point_channels),
         )
         self.grid = nn.Sequential(
             nn.Conv3d(config.point_channels, config.mid_channels, 3, stride=2, padding=1),
@@ -117,7 +121,10 @@ class Encoder(nn.Module):
 
 
 class PixelShuffle3d(nn.Module):
-    """(B, 8 C, R, R, R) → (B, C, 2 R, 2 R, 2 R): every cell becomes 2³ cells."""
+    """(B, 8 C, R, R, R) → (B, C, 2 R, 2 R, 2 R): every cell becomes 2³ cells (Shi et al. 2016, in three dimensions).
+
+    Input channel ((i · 2 + j) · 2 + k) · C + c goes to channel c of the cell's part (i, j, k).
+    """
 
     def forward(self, grid: Tensor) -> Tensor:
         batch, channels, resolution = grid.shape[:3]
@@ -167,6 +174,7 @@ class Decoder(nn.Module):
         return FeatureGrids(coarse=coarse, fine=self.fine(coarse))
 
     def features(self, grids: FeatureGrids, points: Tensor) -> Tensor:
+        """What the heads read at `points` (B, N, 3): (B, N, coarse + fine + 15)."""
         return torch.cat(
             [interpolate(grids.coarse, points), interpolate(grids.fine, points), place_in_cell(points)], dim=-1
         )

@@ -3,21 +3,24 @@
     space = ShapeSpace.load()
     latent = space.sample("a wooden armchair", seed=0, steps=16, guidance_scale=3)
     mesh = space.decode(latent)
+
+Latents are grids (C, 8, 8, 8) float32; meshes lie in model space, the cube [−1, 1]³, Z up, front −Y.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..color import linear_to_srgb, srgb_to_linear
 from ..data.surface import sample_surface, surface_colors
 from ..errors import InputError
 from ..mesh import Mesh
-from ..weights.bundled import AUTOENCODER, PRIOR, expected_hashes, load_weights
+from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
 from .candidates import most_whole
 from .latent_prior import LatentPrior, LatentPriorConfig, sample
 from .principal_components import PrincipalComponents
@@ -55,31 +58,38 @@ class ShapeSpace:
     """The bundled auto-encoder, prior and sentence encoder on one device. Make it with `load`."""
 
     def __init__(
-        self, autoencoder: ShapeAutoencoder, components: PrincipalComponents, prior: LatentPrior, weights: dict[str, str]
+        self,
+        autoencoder: ShapeAutoencoder,
+        components: PrincipalComponents,
+        prior: LatentPrior,
+        weights: dict[str, str],
     ) -> None:
         self.autoencoder, self.components, self.prior, self.weights = autoencoder, components, prior, weights
         self.device = components.mean.device
         self.text_encoder = TextEncoder(self.device)
 
     @classmethod
-    def load(cls, device: str | torch.device = "cpu") -> ShapeSpace:
-        """Reads the bundled weights. Raises MachineError when one is missing, cut short or another than recorded."""
-        state, config = load_weights(AUTOENCODER)
+    def load(cls, device: str | torch.device = "cpu", folder: Path = FOLDER) -> ShapeSpace:
+        """Reads the weights in `folder`, the bundled ones unless said otherwise.
+
+        Raises MachineError when one is missing, cut short or another than recorded.
+        """
+        state, config = load_weights(AUTOENCODER, folder)
         with torch.device("meta"):
             autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**config))
         autoencoder.load_state_dict(state, assign=True)
-        state, config = load_weights(PRIOR)
+        state, config = load_weights(PRIOR, folder)
         latent_shape = (autoencoder.config.latent_channels, *[LATENT_RESOLUTION] * 3)
         with torch.device("meta"):
             prior = LatentPrior(LatentPriorConfig(**config))
             components = PrincipalComponents(config["components"], latent_shape)
-        prefixes = {"prior.": prior, "principal_components.": components}
+        prefixes: dict[str, nn.Module] = {"prior.": prior, "principal_components.": components}
         for prefix, module in prefixes.items():
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             module.load_state_dict(own, assign=True)
         for module in (autoencoder, prior, components):
             module.to(device).eval().requires_grad_(False)
-        hashes = expected_hashes()
+        hashes = expected_hashes(folder)
         return cls(autoencoder, components, prior, {name: hashes[name] for name in (AUTOENCODER, PRIOR)})
 
     def sample(
@@ -117,7 +127,7 @@ class ShapeSpace:
         Raises InputError when the mesh has no surface or reaches out of model space.
         """
         if len(mesh.vertices) and np.abs(mesh.vertices).max() > 1:
-            raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into the cube first.")
+            raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into that first.")
         points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
         srgb = linear_to_srgb(surface_colors(mesh, points))
         parts = (torch.from_numpy(part)[None].to(self.device) for part in (points.positions, points.normals, srgb))
@@ -125,7 +135,10 @@ class ShapeSpace:
             return self.autoencoder.encoder(*parts)[0].clone()
 
     def decode(self, latent: Tensor, resolution: int = 128, *, face_count: int = 20_000) -> Mesh:
-        """The finished mesh of `latent`, in model space, with UVs and texture."""
+        """The finished mesh of `latent`, in model space, with UVs and texture, from `resolution` cells along a side.
+
+        Raises InputError when the latent stands for an empty shape.
+        """
         from ..meshing.mesh_from_field import mesh_from_field
 
         return mesh_from_field(self.field(latent), detail=resolution, face_count=face_count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -21,7 +22,8 @@ def save_latent(path: Path, latent: Tensor, weights: dict[str, str]) -> None:
         save_file({"latent": latent.detach().cpu().float().contiguous()}, unfinished, {"weights": json.dumps(weights)})
         os.replace(unfinished, path)
     except (OSError, SafetensorError) as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise MachineError(f"The latent cannot be written to {path} ({error}).") from error
 
 

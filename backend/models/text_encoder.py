@@ -44,10 +44,10 @@ class TransformerLayer(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         batch, length, _ = tokens.shape
-        heads = (
+        query, key, value = (
             part(tokens).view(batch, length, HEADS, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
-        attended = functional.scaled_dot_product_attention(*heads, attn_mask=mask[:, None, None, :])
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
         attended = self.attended(attended.transpose(1, 2).reshape(batch, length, WIDTH))
         tokens = self.attended_norm(tokens + attended)
         return self.narrowed_norm(tokens + self.narrowed(functional.gelu(self.widened(tokens))))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR
+from ..data.sampling import UNIFORM_POINTS
+from ..models.latent_prior import LatentPrior
+from ..models.shape_autoencoder import ShapeAutoencoder
+from ..weights.bundled import AUTOENCODER, PRIOR
 from .loop import Schedule, Trained
 
 LICENCE = """## Licence and data
@@ -21,18 +25,23 @@ libraries, each under CC0 1.0, CC BY 3.0 or CC BY 3.0 US; the authors of the att
 
 @dataclass(frozen=True)
 class AutoencoderReport:
+    """A finished training: its configuration's name, what it gave, and what `evaluate` measured on `dev_objects`."""
+
     configuration: str
     schedule: Schedule
-    trained: Trained
+    trained: Trained[ShapeAutoencoder]
     metrics: dict[str, float]
     objects: int
+    dev_objects: int
 
 
 @dataclass(frozen=True)
 class PriorReport:
+    """A finished training on `latents` of `objects`; `explained`: the share of variance in the components kept."""
+
     configuration: str
     schedule: Schedule
-    trained: Trained
+    trained: Trained[LatentPrior]
     objects: int
     latents: int
     explained: float
@@ -44,7 +53,7 @@ def _machine() -> str:
     return f"{torch.get_num_threads()} CPU thread(s), {platform.machine()}"
 
 
-def _training(configuration: str, schedule: Schedule, trained: Trained) -> str:
+def _training(configuration: str, schedule: Schedule, trained: Trained[Any]) -> str:
     losses = ", ".join(f"{name} {value:.4f}" for name, value in trained.losses.items())
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(schedule).items())
     return (
@@ -53,14 +62,15 @@ def _training(configuration: str, schedule: Schedule, trained: Trained) -> str:
     )
 
 
-def _write(name: str, text: str) -> None:
-    Path(FOLDER / name).with_suffix(".md").write_text(text, encoding="utf-8")
+def _write(path: Path, text: str) -> None:
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
-def write_autoencoder_card(report: AutoencoderReport) -> None:
+def write_autoencoder_card(report: AutoencoderReport, folder: Path) -> None:
+    """Writes the auto-encoder's card beside its weights in `folder`."""
     parameters = sum(value.numel() for value in report.trained.model.parameters())
     _write(
-        AUTOENCODER,
+        folder / AUTOENCODER,
         f"""# Shape auto-encoder
 
 Surface points with normals and colours → a latent grid → signed distance and colour at any point
@@ -73,19 +83,20 @@ Surface points with normals and colours → a latent grid → signed distance an
 {_training(report.configuration, report.schedule, report.trained)}
 Data: {report.objects} objects, turned about Z, mirrored and scaled at random.
 
-## Measured on the 37 development objects
+## Measured on {report.dev_objects} development objects
 
-- mean volumetric IoU, 4,096 uniform points of [−1, 1]³ an object: {report.metrics["iou"]:.3f}
+- mean volumetric IoU, {UNIFORM_POINTS:,} uniform points of [−1, 1]³ an object: {report.metrics["iou"]:.3f}
 - mean absolute colour error at the surface, sRGB in [0, 1]: {report.metrics["color_error"]:.3f}
 
 {LICENCE}""",
     )
 
 
-def write_prior_card(report: PriorReport) -> None:
+def write_prior_card(report: PriorReport, folder: Path) -> None:
+    """Writes the prior's card beside its weights in `folder`."""
     parameters = sum(value.numel() for value in report.trained.model.parameters())
     _write(
-        PRIOR,
+        folder / PRIOR,
         f"""# Latent prior
 
 A sentence → a latent of the shape auto-encoder, by rectified flow over the latents' principal components

@@ -9,12 +9,13 @@ Flow matching on straight paths (Lipman et al. 2022, eq. 23, with σ_min = 0), t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -24,9 +25,9 @@ from ..models.latent_prior import LatentPrior, LatentPriorConfig
 from ..models.principal_components import PrincipalComponents
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from ..models.text_encoder import TextEncoder
-from ..weights.bundled import AUTOENCODER, PRIOR, expected_hashes, load_weights, save_weights
+from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights, save_weights
 from .card import PriorReport, write_prior_card
-from .loop import Schedule, train
+from .loop import Schedule, save_whole, train
 
 VIEWS = 4
 """Latents an object: as it is, mirrored, and twice stretched."""
@@ -42,7 +43,9 @@ CONFIGURATIONS = {
 }
 
 
-def _view(positions: np.ndarray, normals: np.ndarray, view: int, generator: np.random.Generator):
+def _view(
+    positions: np.ndarray, normals: np.ndarray, view: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """One augmented copy of surface points: views 1 and 3 are mirrored in x, 2 and 3 stretched along each axis."""
     factors = np.ones(3, np.float32)
     if view >= 2:
@@ -73,8 +76,8 @@ def encode_all(autoencoder: ShapeAutoencoder, data: PackedData, device: torch.de
 
 def describe_all(data: PackedData) -> list[list[str]]:
     """SENTENCES captions for every object."""
-    extents = np.stack([np.ptp(positions.astype(np.float32), axis=0) for positions in data.surface_positions]).clip(1e-3)
-    ratios = proportions(extents)
+    extents = np.stack([np.ptp(positions.astype(np.float32), axis=0) for positions in data.surface_positions])
+    ratios = proportions(extents.clip(1e-3))
     classes = np.array([record["class"] for record in data.records])
     medians = {name: np.median(ratios[classes == name], axis=0) for name in set(classes)}
     captions = []
@@ -104,7 +107,10 @@ class FlowBatch:
 
 
 class LatentSampler:
-    """Draws latents with one of their sentences each; rare classes more often than their share."""
+    """Draws latents with one of their sentences each; rare classes more often than their share.
+
+    coefficients: (n, VIEWS, K) whitened. embeddings: (n, SENTENCES, 384). classes: of the n objects.
+    """
 
     def __init__(self, coefficients: Tensor, embeddings: Tensor, classes: list[str], device: torch.device) -> None:
         self.coefficients, self.embeddings = coefficients.to(device), embeddings.to(device)
@@ -122,11 +128,11 @@ class LatentSampler:
         return FlowBatch(self.coefficients[objects, views], text, with_text)
 
 
-def flow_losses(deviations: Tensor):
+def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[str, Tensor]]:
     """The loss function for coefficients of the given deviations (K,): each counts by how much of a latent it moves."""
     weight = deviations / deviations.mean()
 
-    def losses_of(prior: nn.Module, batch: FlowBatch) -> dict[str, Tensor]:
+    def losses_of(prior: LatentPrior, batch: FlowBatch) -> dict[str, Tensor]:
         noise = torch.randn_like(batch.data)
         time = torch.sigmoid(torch.randn(len(batch.data), device=batch.data.device))
         state = torch.lerp(noise, batch.data, time[:, None])
@@ -137,9 +143,11 @@ def flow_losses(deviations: Tensor):
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Encode, describe, train, save; see --help."""
     parser = argparse.ArgumentParser(prog="latent_prior", description="Train the prior over shape latents.")
     parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, latents and checkpoints")
+    parser.add_argument("--weights", type=Path, default=FOLDER, help="the auto-encoder's folder, and where to write")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
     parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
@@ -149,14 +157,16 @@ def main(arguments: list[str] | None = None) -> None:
         schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = pack(options.data, options.out / f"packed_{options.data.stem}")
-    state, autoencoder_config = load_weights(AUTOENCODER)
+    state, autoencoder_config = load_weights(AUTOENCODER, options.weights)
     autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**autoencoder_config))
     autoencoder.load_state_dict(state)
     folder = options.out / "latent_prior"
     folder.mkdir(parents=True, exist_ok=True)
-    encoded = folder / f"latents_{expected_hashes()[AUTOENCODER][:12]}.pt"
+    # Latents and what is learned of them belong to one auto-encoder and one data set.
+    origin = f"{options.data.stem}_{expected_hashes(options.weights)[AUTOENCODER][:12]}"
+    encoded = folder / f"latents_{origin}.pt"
     if not encoded.exists():
-        torch.save(encode_all(autoencoder.to(device).eval(), data, device), encoded)
+        save_whole(encoded, encode_all(autoencoder.to(device).eval(), data, device))
     latents = torch.load(encoded, weights_only=True).float()
     components = PrincipalComponents(config.components, tuple(latents.shape[2:]))
     torch.manual_seed(0)
@@ -165,13 +175,14 @@ def main(arguments: list[str] | None = None) -> None:
     embeddings = embed_all(describe_all(data), TextEncoder(device))
     sampler = LatentSampler(coefficients, embeddings, [record["class"] for record in data.records], device)
     losses_of = flow_losses(components.deviations.to(device))
-    trained = train(LatentPrior(config), sampler, losses_of, schedule, folder / "checkpoint.pt", device=device)
+    checkpoint = folder / f"checkpoint_{origin}.pt"
+    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device)
     parts = {"prior.": trained.model.state_dict(), "principal_components.": components.state_dict()}
     state = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
-    save_weights(PRIOR, state, asdict(config))
-    write_prior_card(
-        PriorReport(options.configuration, schedule, trained, len(data), latents.shape[0] * latents.shape[1], explained)
-    )
+    save_weights(PRIOR, state, asdict(config), options.weights)
+    count = latents.shape[0] * latents.shape[1]
+    report = PriorReport(options.configuration, schedule, trained, len(data), count, explained)
+    write_prior_card(report, options.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes, components explain {explained:.1%}")
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 CHECKPOINT_SECONDS = 180
 
+Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
 
 
@@ -36,10 +37,10 @@ class Schedule:
 
 
 @dataclass
-class Trained:
+class Trained(Generic[Model]):
     """The averaged model, and what the card reports of its training."""
 
-    model: nn.Module
+    model: Model
     steps: int
     minutes: float
     losses: dict[str, float]
@@ -50,33 +51,36 @@ def _rate(schedule: Schedule, step: int, share: float) -> float:
     return schedule.learning_rate * cosine * min(1.0, (step + 1) / schedule.warmup_steps)
 
 
-def _save(path: Path, state: dict) -> None:
+def save_whole(path: Path, content: object) -> None:
+    """`torch.save` that a kill cannot cut short: the file at `path` is the old one or the new one."""
     unfinished = path.with_suffix(".unfinished")
-    torch.save(state, unfinished)
+    torch.save(content, unfinished)
     os.replace(unfinished, path)
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     draw: Callable[[np.random.Generator, int], Batch],
-    losses_of: Callable[[nn.Module, Batch], dict[str, Tensor]],
+    losses_of: Callable[[Model, Batch], dict[str, Tensor]],
     schedule: Schedule,
     checkpoint: Path,
     *,
     device: torch.device,
     seed: int = 0,
-) -> Trained:
+) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
     `draw(generator, batch_size)` gives a batch that depends on the generator alone; `losses_of(model, batch)` gives
-    the terms whose sum is minimised. Forward passes run in bfloat16 where autocast allows it.
+    the terms whose sum is minimised. Forward passes run in bfloat16 where autocast allows it. A run that was killed
+    and resumed takes the steps that it would have taken, and on the same clock ends with the same weights.
     """
     model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    step, spent, running = 0, 0.0, {}
+    step, spent = 0, 0.0
+    running: dict[str, float] = {}
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -86,7 +90,7 @@ def train(
 
     def save() -> None:
         parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        _save(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running})
+        save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running})
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.packing import PackedData, pack
-from ..data.sampling import NEAR_POINTS
+from ..data.sampling import NEAR_POINTS, UNIFORM_POINTS
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
-from ..weights.bundled import AUTOENCODER, save_weights
+from ..weights.bundled import AUTOENCODER, FOLDER, save_weights
 from .card import AutoencoderReport, write_autoencoder_card
 from .loop import Schedule, train
 
@@ -56,17 +56,29 @@ def _turns(generator: np.random.Generator, count: int) -> np.ndarray:
     """Half of the shapes as they are, half turned about Z by any angle; half of all mirrored in x: (B, 3, 3)."""
     angle = np.where(generator.random(count) < 0.5, 0.0, generator.uniform(0, 2 * np.pi, count))
     turn = np.zeros((count, 3, 3), np.float32)
-    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+    turn[:, 0, 0], turn[:, 0, 1] = np.cos(angle), -np.sin(angle)
+    turn[:, 1, 0], turn[:, 1, 1] = np.sin(angle), np.cos(angle)
     turn[:, 2, 2] = 1
     turn[:, :, 0] *= np.where(generator.random(count) < 0.5, 1, -1)[:, None]
     return turn
 
 
 class ShapeSampler:
-    """Draws augmented batches from packed data."""
+    """Draws augmented batches from packed data.
+
+    surface: points that the encoder sees. near, far: queries around the surface, and in the band and the cube. color:
+    surface points, none of which the encoder sees, whose colour is asked for.
+    """
 
     def __init__(
-        self, data: PackedData, device: torch.device, *, surface: int = 2048, near: int = 768, far: int = 512, color: int = 384
+        self,
+        data: PackedData,
+        device: torch.device,
+        *,
+        surface: int = 2048,
+        near: int = 768,
+        far: int = 512,
+        color: int = 384,
     ) -> None:
         self.data, self.device = data, device
         self.surface, self.near, self.far, self.color = surface, near, far, color
@@ -98,7 +110,8 @@ class ShapeSampler:
         positions = moved(data.surface_positions[rows, points])
         normals = np.einsum("bij,bnj->bni", turn, data.surface_normals[rows, points].astype(np.float32) / 127)
         order = np.stack([generator.permutation(3) if generator.random() < 0.3 else np.arange(3) for _ in shapes])
-        colors = np.take_along_axis(data.surface_colors[rows, points].astype(np.float32) / 255, order[:, None, :], axis=2)
+        srgb = data.surface_colors[rows, points].astype(np.float32) / 255
+        colors = np.take_along_axis(srgb, order[:, None, :], axis=2)
         split = self.surface
         arrays = [
             positions[:, :split],
@@ -121,16 +134,18 @@ def color_error(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
+    """The terms of the loss, weighted."""
     latent = model.encoder(batch.positions, batch.normals, batch.colors).float()
     grids = model.decoder.grids(latent + LATENT_NOISE * torch.randn_like(latent))
     distance = model.decoder.signed_distance(grids, batch.queries).float()
     color = model.decoder.srgb(grids, batch.color_positions).float()
     inside = torch.sigmoid(-batch.distances / (SIGN_TEMPERATURE / 4))
     error = distance.clamp(-TRUNCATION, TRUNCATION) - batch.distances.clamp(-TRUNCATION, TRUNCATION)
+    color_errors = color_error(color, batch.color_targets) * batch.colored
     return {
         "distance": error.abs().mean() / TRUNCATION,
         "sign": 0.5 * functional.binary_cross_entropy_with_logits(-distance / SIGN_TEMPERATURE, inside),
-        "color": 0.3 * (color_error(color, batch.color_targets) * batch.colored).sum() / batch.colored.sum().clamp(min=1),
+        "color": 0.3 * color_errors.sum() / batch.colored.sum().clamp(min=1),
         "latent": LATENT_WEIGHT * latent.square().mean(),
     }
 
@@ -147,7 +162,7 @@ def evaluate(model: ShapeAutoencoder, data: PackedData, device: torch.device) ->
         positions, colors = tensor(data.surface_positions[index]), tensor(data.surface_colors[index], 255)
         latent = model.encoder(positions, tensor(data.surface_normals[index], 127), colors)
         grids = model.decoder.grids(latent)
-        uniform = slice(-4096, None)
+        uniform = slice(-UNIFORM_POINTS, None)
         predicted = model.decoder.signed_distance(grids, tensor(data.query_positions[index, uniform]))[0] < 0
         inside = torch.from_numpy(data.query_distances[index, uniform] < 0).to(device)
         if inside.any():
@@ -158,10 +173,12 @@ def evaluate(model: ShapeAutoencoder, data: PackedData, device: torch.device) ->
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Pack, train, measure, save; see --help."""
     parser = argparse.ArgumentParser(prog="shape_autoencoder", description="Train the shape auto-encoder.")
     parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
     parser.add_argument("--dev", type=Path, required=True, help="data-set zip to measure on")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
+    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
     parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
@@ -173,12 +190,14 @@ def main(arguments: list[str] | None = None) -> None:
     data = pack(options.data, options.out / f"packed_{options.data.stem}")
     dev = pack(options.dev, options.out / f"packed_{options.dev.stem}")
     torch.manual_seed(0)
-    model = ShapeAutoencoder(config).to(memory_format=torch.channels_last_3d)
+    model = ShapeAutoencoder(config)
+    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
     checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
     trained = train(model, ShapeSampler(data, device), losses_of, schedule, checkpoint, device=device)
     metrics = evaluate(trained.model.eval(), dev, device)
-    save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config))
-    write_autoencoder_card(AutoencoderReport(options.configuration, schedule, trained, metrics, len(data)))
+    save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config), options.weights)
+    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(dev))
+    write_autoencoder_card(report, options.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {metrics}")
 
 

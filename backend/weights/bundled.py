@@ -7,7 +7,6 @@ import json
 import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,10 +16,12 @@ from ..errors import MachineError
 FOLDER = Path(__file__).parent
 AUTOENCODER = "shape_autoencoder.safetensors"
 PRIOR = "latent_prior.safetensors"
+HASHES = "sha256.json"
 REPAIR = "Install the extension again, or restore the file from the release."
 
 
 def sha256(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -29,24 +30,31 @@ def sha256(path: Path) -> str:
 
 
 def expected_hashes(folder: Path = FOLDER) -> dict[str, str]:
-    """File name → SHA-256 of every bundled weights file."""
+    """File name → SHA-256 of every weights file in `folder`; empty where none was recorded.
+
+    Raises MachineError when the record is damaged.
+    """
     try:
-        return json.loads((folder / "sha256.json").read_text(encoding="utf-8"))
+        return json.loads((folder / HASHES).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise MachineError(f"The hashes of the bundled weights cannot be read ({error}). {REPAIR}") from error
 
 
 def save_weights(name: str, state: dict[str, Tensor], config: dict, folder: Path = FOLDER) -> None:
     """Writes floating-point tensors in half precision, with `config` as metadata, and records the file's hash."""
-    half = {key: value.detach().to("cpu", torch.float16 if value.is_floating_point() else None) for key, value in state.items()}
-    half = {key: value.contiguous() for key, value in half.items()}
+    half = {}
+    for key, value in state.items():
+        stored = value.detach().half() if value.is_floating_point() else value.detach()
+        half[key] = stored.cpu().contiguous()
     unfinished = folder / (name + ".unfinished")
     save_file(half, unfinished, metadata={"config": json.dumps(config)})
     os.replace(unfinished, folder / name)
     hashes = {**expected_hashes(folder), name: sha256(folder / name)}
-    unfinished = folder / "sha256.json.unfinished"
+    unfinished = folder / (HASHES + ".unfinished")
     unfinished.write_text(json.dumps(hashes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / "sha256.json")
+    os.replace(unfinished, folder / HASHES)
 
 
 def load_weights(name: str, folder: Path = FOLDER) -> tuple[dict[str, Tensor], dict]:
