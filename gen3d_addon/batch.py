@@ -36,7 +36,7 @@ class Options:
     formats: tuple[str, ...] = ("glb",)
     render: bool = False
     size: int = 600
-    samples: int = 48
+    samples: int = 16
     threads: int = 0
 
     @property

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", nargs="+", choices=("glb", "blend"), default=["glb"], help="files for each job")
     parser.add_argument("--render", action="store_true", help="also render a picture (PNG) of each object")
     parser.add_argument("--size", type=_within(16, 8192), default=600, help="pixels along the picture's sides")
-    parser.add_argument("--samples", type=_within(1, 4096), default=48, help="samples for each pixel")
+    parser.add_argument("--samples", type=_within(1, 4096), default=16, help="samples for each pixel")
     parser.add_argument("--threads", type=_within(0, 1024), default=0, help="for rendering; 0 takes all cores")
     return parser
 

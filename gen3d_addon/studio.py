@@ -27,11 +27,11 @@ WORLD_GREY = 0.9
 SAMPLES_WITHOUT_DENOISER = 4  # times as many
 # Name, direction from the object (x: right of the camera, y: towards it, z: up), size and irradiance; all in radii.
 LIGHTS = (
-    ("Key", (-1.0, 1.0, 1.5), 2.5, 1.5),
-    ("Fill", (1.5, 0.8, 0.6), 3.0, 0.5),
-    ("Rim", (0.6, -1.4, 1.4), 1.5, 1.0),
+    ("Key", (-1.0, 1.0, 1.5), 6.0, 1.4),
+    ("Fill", (1.5, 0.8, 0.6), 8.0, 0.4),
+    ("Rim", (0.6, -1.0, 2.0), 5.0, 0.8),
 )
-LIGHT_DISTANCE = 4.0  # radii
+LIGHT_DISTANCE = 9.0  # radii
 
 
 def build(scene: bpy.types.Scene, subjects: Sequence[bpy.types.Object]) -> bpy.types.Collection:
@@ -59,7 +59,7 @@ def build(scene: bpy.types.Scene, subjects: Sequence[bpy.types.Object]) -> bpy.t
     return studio
 
 
-def render(scene: bpy.types.Scene, path: Path, *, size: int = 600, samples: int = 48, threads: int = 0) -> None:
+def render(scene: bpy.types.Scene, path: Path, *, size: int = 600, samples: int = 16, threads: int = 0) -> None:
     """Render `scene` with Cycles on the CPU to a square PNG of `size` pixels; the file appears only when it is whole.
 
     samples: for each pixel, with OpenImageDenoise; a Blender built without it takes four times as many.
@@ -161,8 +161,8 @@ def _light(
 
 def _backdrop(place: Matrix) -> bpy.types.Object:
     """A floor that curves up into a wall behind the object (a cyclorama), in units of the object's radius."""
-    bend = [(8.0 + 4.0 * math.sin(a), 4.0 - 4.0 * math.cos(a)) for a in np.linspace(0.0, math.pi / 2.0, 24)]
-    profile = [(-60.0, 0.0), *bend, (12.0, 60.0)]
+    bend = [(5.0 + 5.0 * math.sin(a), 5.0 - 5.0 * math.cos(a)) for a in np.linspace(0.0, math.pi / 2.0, 24)]
+    profile = [(-60.0, 0.0), *bend, (10.0, 60.0)]
     vertices = [(side * 80.0, y, z) for y, z in profile for side in (-1.0, 1.0)]
     faces = [(2 * i, 2 * i + 1, 2 * i + 3, 2 * i + 2) for i in range(len(profile) - 1)]
     data = bpy.data.meshes.new("Studio Backdrop")
@@ -192,5 +192,5 @@ def _world() -> bpy.types.World:
         output = tree.nodes.new("ShaderNodeOutputWorld")
         tree.links.new(background.outputs["Background"], output.inputs["Surface"])
     background.inputs["Color"].default_value = (WORLD_GREY, WORLD_GREY, WORLD_GREY, 1.0)
-    background.inputs["Strength"].default_value = 0.45
+    background.inputs["Strength"].default_value = 0.6
     return world
