@@ -73,8 +73,7 @@ class Worker(Protocol):
 class JobQueue:
     """Jobs in the order in which they were asked for.
 
-    `start_worker` makes a worker when there is a job and none is alive; it raises `MachineError` with a sentence when it
-    cannot.
+    `start_worker` makes a worker when there is a job and none is alive; it raises `MachineError` when it cannot.
     """
 
     start_worker: Callable[[], Worker]
@@ -186,8 +185,9 @@ class JobQueue:
         except KeyboardInterrupt:
             self.stop_worker()
             raise Cancelled("The generation was cancelled.") from None
-        if job.result is not None:
-            return job.result
+        result, job.result = job.result, None  # the caller has it; the history need not keep its memory
+        if result is not None:
+            return result
         if job.state is JobState.CANCELLED:
             raise Cancelled("The generation was cancelled.")
         raise InputError(job.message) if job.exit_code == InputError.exit_code else MachineError(job.message)

@@ -175,7 +175,9 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, now: s
         draw_health(box, context, now.health)
         box.operator("gen3d.open_preferences", icon="PREFERENCES")
     if now.placing:
-        draw_sentence(layout, context, "A result is ready: it appears when you are back in Object Mode.", "INFO")
+        draw_sentence(
+            layout, context, "A result is ready: it appears when you are in Object Mode and nothing renders.", "INFO"
+        )
     if now.error or now.notes:
         box = layout.box()
         if now.error:

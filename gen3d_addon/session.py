@@ -182,10 +182,15 @@ def start_timer() -> None:
 
 
 def place_is_free() -> bool:
-    """Whether an object may appear now: while the user edits, sculpts or paints, undo belongs to that mode alone."""
+    """Whether an object may appear now: not under a running render, not in the middle of a move, and not while the user
+    edits, sculpts or paints, for then undo belongs to that mode alone."""
+    if bpy.app.is_job_running("RENDER"):
+        return False
     for window in bpy.context.window_manager.windows:
         active = window.view_layer.objects.active
         if active is not None and active.mode != "OBJECT":
+            return False
+        if any(running.bl_idname.startswith("TRANSFORM_OT_") for running in window.modal_operators):
             return False
     return True
 
@@ -205,7 +210,7 @@ def redraw() -> None:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
                 for region in area.regions:
-                    if region.type in ("UI", "WINDOW"):
+                    if region.type == "UI":
                         region.tag_redraw()
 
 

@@ -32,8 +32,8 @@ class TimeLeft:
 
     def update(self, stage: str, fraction: float, elapsed: float) -> None:
         """`stage` is `fraction` (0–1) done, `elapsed` seconds after the job's start."""
-        if stage != self.stage:
-            self.stage, self._stage_began = stage, self._elapsed
+        if stage != self.stage:  # one whose start was not announced began when the one before it was heard of last
+            self.stage, self._stage_began = stage, elapsed if fraction == 0.0 else self._elapsed
         self.fraction = min(max(fraction, 0.0), 1.0)
         self._elapsed = elapsed
 

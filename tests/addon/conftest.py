@@ -57,7 +57,7 @@ def start_fake_worker(addon: Callable[[str], Any]) -> Iterator[Callable[..., Any
 
 @pytest.fixture
 def session(addon: Callable[[str], Any], start_fake_worker: Callable[..., Any]) -> Iterator[Any]:
-    """The registered add-on in an empty file, its queue served by fake workers; timers do not run, tests call tick()."""
+    """The registered add-on in an empty file, its queue served by fake workers. Timers do not run: call tick()."""
     import bpy
 
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)

@@ -1,12 +1,12 @@
 """A worker whose task is told by the prompt: real process, real channel, no model.
 
-    ok           a red tetrahedron after all stages, with a preview
-    print        the same, with a megabyte on stdout and stderr
-    wait         goes on until it is cancelled
-    deaf         goes on and never looks whether it is cancelled
-    fail input / fail machine / fail odd        raises InputError, MachineError, ZeroDivisionError
-    die          ends the process with code 7, a last word in the log
-    killed       is killed, as the system does when memory runs out
+ok           a red tetrahedron after all stages, with a preview
+print        the same, with a megabyte on stdout and stderr
+wait         goes on until it is cancelled
+deaf         goes on and never looks whether it is cancelled
+fail input / fail machine / fail odd        raises InputError, MachineError, ZeroDivisionError
+die          ends the process with code 7, a last word in the log
+killed       is killed, as the system does when memory runs out
 """
 
 from __future__ import annotations

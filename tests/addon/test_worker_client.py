@@ -50,11 +50,14 @@ def test_output_of_libraries_does_not_disturb_the_channel(start_fake_worker, add
     assert len(events_until(client, addon("worker_client").Finished, until)[-1].result.mesh.faces) == 4
 
 
-@pytest.mark.parametrize(("prompt", "code", "words"), [
-    ("fail input", 2, "ask for something else"),
-    ("fail machine", 3, "weights are missing"),
-    ("fail odd", 3, "ZeroDivisionError"),
-])
+@pytest.mark.parametrize(
+    ("prompt", "code", "words"),
+    [
+        ("fail input", 2, "ask for something else"),
+        ("fail machine", 3, "weights are missing"),
+        ("fail odd", 3, "ZeroDivisionError"),
+    ],
+)
 def test_a_failed_job_says_why_and_the_worker_goes_on(start_fake_worker, addon, until, prompt, code, words):
     events = addon("worker_client")
     client = start_fake_worker()

@@ -1,0 +1,205 @@
+"""What the panels show, drawn into a layout that writes down what it is told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import bpy
+import pytest
+
+
+class Layout:
+    """Stands in for UILayout: every row, column and box writes into one list."""
+
+    def __init__(self, drawn: list[tuple[str, Any]] | None = None) -> None:
+        self.drawn = [] if drawn is None else drawn
+
+    def row(self, **_: object) -> Layout:
+        return Layout(self.drawn)
+
+    column = box = row
+
+    def prop(self, data: Any, name: str, **_: object) -> None:
+        assert name in data.bl_rna.properties, name
+        self.drawn.append(("prop", name))
+
+    def operator(self, name: str, **options: Any) -> SimpleNamespace:
+        group, operator = name.split(".")
+        getattr(getattr(bpy.ops, group), operator).get_rna_type()  # raises when there is no such operator
+        assert options.get("icon", "NONE") in icons()
+        made = SimpleNamespace()
+        self.drawn.append(("operator", (name, options.get("text"), made)))
+        return made
+
+    def label(self, *, text: str, icon: str = "NONE") -> None:
+        assert icon in icons()
+        self.drawn.append(("label", text))
+
+    def progress(self, *, factor: float, type: str, text: str) -> None:
+        assert type in ("BAR", "RING") and 0.0 <= factor <= 1.0
+        self.drawn.append(("progress", text))
+
+    def template_list(
+        self, list_type: str, _id: str, data: Any, name: str, active: Any, active_name: str, **_: Any
+    ) -> None:
+        assert hasattr(data, name) and hasattr(active, active_name)
+        self.drawn.append(("list", list_type))
+
+    def of(self, kind: str) -> list[Any]:
+        return [what for drawn, what in self.drawn if drawn == kind]
+
+    def operators(self) -> list[str]:
+        return [name for name, _, _ in self.of("operator")]
+
+    def text(self) -> str:
+        return " ".join(self.of("label"))
+
+
+def icons() -> set[str]:
+    return set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
+
+
+@pytest.fixture
+def draw(session, addon, monkeypatch):
+    """Draws a panel by name; the interpreter counts as checked and good unless the test says otherwise."""
+    session.health._health = addon("runtime").Health(True, "Ready: Python 3.11 on cpu.")
+    panels = addon("panels")
+
+    def drawn(name: str) -> Layout:
+        layout = Layout()
+        getattr(panels, name).draw(SimpleNamespace(layout=layout), bpy.context)
+        return layout
+
+    return drawn
+
+
+def test_the_panel_has_what_the_method_takes_and_a_button(draw):
+    layout = draw("GEN3D_PT_text")
+    assert layout.of("prop") == ["prompt", "seed", "variations", "detail", "face_count"]
+    assert layout.operators() == ["gen3d.random_seed", "gen3d.generate_text"]
+    assert draw("GEN3D_PT_text_advanced").of("prop") == ["guidance_scale", "steps"]
+
+
+def test_all_panels_are_in_the_tab(addon):
+    panels = addon("panels")
+    shown = [panel for panel in addon("registration").CLASSES if issubclass(panel, bpy.types.Panel)]
+    assert panels.GEN3D_PT_text in shown and len(shown) == 5
+    assert {(panel.bl_space_type, panel.bl_region_type, panel.bl_category) for panel in shown} == {
+        ("VIEW_3D", "UI", "Gen3D")
+    }
+
+
+def test_while_a_job_runs_there_are_a_bar_a_stage_time_left_and_cancel(draw, session, until):
+    bpy.context.scene.gen3d_text.prompt = "wait"
+    bpy.ops.gen3d.generate_text()
+    assert draw("GEN3D_PT_text").of("progress") == ["Starting the worker …"]
+    until(lambda: (session.tick(), session.queue.time_left.stage)[1])
+    layout = draw("GEN3D_PT_text")
+    (text,) = layout.of("progress")
+    assert text.startswith("Sampling · ") and text.endswith(" left")
+    assert ("gen3d.cancel", "Cancel") in [entry[:2] for entry in layout.of("operator")]
+    bpy.ops.gen3d.generate_text()
+    layout = draw("GEN3D_PT_text")
+    assert ("gen3d.cancel", "Cancel All") in [entry[:2] for entry in layout.of("operator")]
+    assert "1 more waiting" in layout.text()
+    bpy.ops.gen3d.cancel()
+    assert draw("GEN3D_PT_text").of("progress") == ["Cancelling …"]
+    until(lambda: (session.tick(), not session.queue.busy)[1])
+    assert draw("GEN3D_PT_text").of("progress") == []
+
+
+def test_errors_and_notes_are_shown_until_dismissed(draw, session):
+    session.error, session.notes = "The prompt is empty: describe an object.", ["The size is a guess."]
+    layout = draw("GEN3D_PT_text")
+    assert "The prompt is empty: describe an object." in layout.text() and "The size is a guess." in layout.text()
+    assert "gen3d.dismiss" in layout.operators()
+    bpy.ops.gen3d.dismiss()
+    assert draw("GEN3D_PT_text").text() == ""
+
+
+def test_a_bad_interpreter_is_shown_with_a_way_to_change_it(draw, session, addon):
+    session.health._health = addon("runtime").Health(False, "This Python lacks torch: install it.")
+    layout = draw("GEN3D_PT_text")
+    assert "This Python lacks torch: install it." in layout.text()
+    assert {"gen3d.check_runtime", "gen3d.open_preferences"} <= set(layout.operators())
+
+
+def test_the_first_look_checks_the_interpreter_once(draw, session, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(session.health, "start", lambda python, cache: asked.append(python))
+    draw("GEN3D_PT_text")
+    assert asked == []  # known already
+    session.health._health = None
+    draw("GEN3D_PT_text")
+    assert asked == [""]
+
+
+def test_the_worker_panel_says_what_is_known(draw, session):
+    assert "Ready: Python 3.11 on cpu." in draw("GEN3D_PT_worker").text()
+    session.health._health = None
+    assert "not checked yet" in draw("GEN3D_PT_worker").text()
+
+
+def test_an_object_that_gen3d_made_can_be_made_again_and_varied(draw, session, addon, until):
+    panel = addon("panels").GEN3D_PT_active_object
+    bpy.ops.mesh.primitive_cube_add()
+    assert not panel.poll(bpy.context)
+    bpy.context.scene.gen3d_text.prompt = "ok"
+    bpy.ops.gen3d.generate_text()
+    until(lambda: (session.tick(), not session.queue.busy and not session.placing)[1])
+    assert panel.poll(bpy.context)
+    layout = draw("GEN3D_PT_active_object")
+    assert layout.operators() == ["gen3d.regenerate", "gen3d.variations"] and "ok, seed 0" in layout.text()
+
+
+def test_the_history_shows_why_a_job_failed(draw, session, addon, until):
+    bpy.context.scene.gen3d_text.prompt = "fail machine"
+    bpy.ops.gen3d.generate_text()
+    until(lambda: (session.tick(), not session.queue.busy)[1])
+    layout = draw("GEN3D_PT_history")
+    assert layout.of("list") == ["GEN3D_UL_history"] and "The weights are missing: fetch them." in layout.text()
+    assert layout.operators() == ["gen3d.regenerate", "gen3d.variations", "gen3d.clear_history"]
+    assert layout.of("operator")[0][2].job == 1
+
+
+def test_a_row_of_the_history_names_the_job_and_lets_it_be_cancelled(session, addon):
+    bpy.context.scene.gen3d_text.prompt = "wait"
+    bpy.ops.gen3d.generate_text()
+    item = bpy.context.window_manager.gen3d.history[0]
+    layout = Layout()
+    addon("panels").GEN3D_UL_history.draw_item(None, bpy.context, layout, None, item, 0, None, "")
+    assert layout.of("label") == ["wait · seed 0"] and layout.operators() == ["gen3d.cancel"]
+    bpy.ops.gen3d.cancel()
+    layout = Layout()
+    addon("panels").GEN3D_UL_history.draw_item(None, bpy.context, layout, None, item, 0, None, "")
+    assert layout.operators() == []
+
+
+def test_preferences_show_the_path_and_the_answer(session, addon):
+    layout = Layout()
+    properties = {"python_path", "idle_minutes"}
+    stored = SimpleNamespace(layout=layout, bl_rna=SimpleNamespace(properties=properties))
+    addon("preferences").GEN3D_AP_preferences.draw(stored, bpy.context)
+    assert set(layout.of("prop")) == properties and layout.operators() == ["gen3d.check_runtime"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "width", "lines"),
+    [
+        ("", 10, []),
+        ("one two three", 100, ["one two three"]),
+        ("one two three", 7, ["one two", "three"]),
+        ("see /a/very/long/path here", 8, ["see", "/a/very/", "long/pat", "h here"]),
+        ("abc", 0, ["a", "b", "c"]),
+    ],
+)
+def test_sentences_are_wrapped_to_the_width(addon, sentence, width, lines):
+    assert addon("panel_text").wrap(sentence, width, len) == lines
+
+
+def test_wrapped_text_is_the_whole_text(addon):
+    sentence = "The worker was killed, perhaps because the memory ran out: close other programs or lower Detail."
+    for width in range(12, 100):
+        lines = addon("panel_text").wrap(sentence, width, len)
+        assert " ".join(lines) == sentence and max(map(len, lines)) <= width
