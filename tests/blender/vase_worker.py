@@ -1,0 +1,67 @@
+"""A worker that makes vases: real process, real channel, no model.
+
+The prompt may ask for more: "fail input …", "fail machine …" raise those errors, "slow …" takes two seconds and shows a
+preview all the while, "wait …" goes on until it is cancelled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+start_worker = load(HERE.parents[1] / "backend" / "start_worker.py")
+start_worker.load_backend()
+errors = importlib.import_module("backend.errors")
+mesh_module = importlib.import_module("backend.mesh")
+recipe_module = importlib.import_module("backend.recipe")
+worker = importlib.import_module("backend.worker")
+shape = load(HERE / "vase_shape.py")
+
+
+def generate(
+    recipe: Any,
+    *,
+    progress: Callable[[str, float], None],
+    cancelled: Callable[[], bool],
+    preview: Callable[[Any], None],
+) -> Any:
+    prompt = recipe.inputs["prompt"]
+    if prompt.startswith("fail input"):
+        raise errors.InputError("The prompt asks for a failure: ask for something else.")
+    if prompt.startswith("fail machine"):
+        raise errors.MachineError("The weights are missing: fetch them.")
+    mesh = mesh_module.Mesh(**shape.vase_arrays(recipe.seed))
+    progress("Sampling", 0.5)
+    preview(mesh_module.Mesh(mesh.vertices @ shape.TRANSFORM[:3, :3].T + shape.TRANSFORM[:3, 3], mesh.faces))
+    begun = time.monotonic()
+    while prompt.startswith("wait") or (prompt.startswith("slow") and time.monotonic() - begun < 2.0):
+        if cancelled():
+            raise errors.Cancelled("Cancelled.")
+        time.sleep(0.01)
+    progress("Texturing", 1.0)
+    return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [])
+
+
+if __name__ == "__main__":
+    arguments = start_worker.parse_arguments()
+    start_worker.redirect_output(arguments.log)
+    health = {"version": "0", "python": platform.python_version(), "devices": ["cpu"], "missing": [], "reason": ""}
+    sys.exit(worker.serve(arguments.address, run=generate, health=health))
