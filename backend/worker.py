@@ -80,8 +80,9 @@ def serve(
             job = jobs.next(idle_seconds, release)
             if job is None:
                 return EXIT_OK
-            channel.send(_answer(job, run, health["reason"], channel))
-            jobs.finish(job)
+            answer = _answer(job, run, health["reason"], channel)
+            jobs.finish(job)  # before the client hears of the end and may use the name again
+            channel.send(answer)
     except OSError:
         _end(EXIT_OK)  # the client went while we were sending
 
