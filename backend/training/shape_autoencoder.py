@@ -29,7 +29,7 @@ TRUNCATION = 0.1
 SIGN_TEMPERATURE = 0.02
 LATENT_NOISE = 0.1
 LATENT_WEIGHT = 1e-3
-CHROMA_WEIGHT = 3.0
+CHROMA_WEIGHT = 20.0
 
 CONFIGURATIONS = {
     "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=2e-3)),
@@ -127,9 +127,10 @@ class ShapeSampler:
 
 
 def color_error(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error (B,) of grey and, more heavily, of the difference from grey: hue is what a viewer names."""
+    """Error (B,) of grey, absolute, and of the difference from grey, squared and heavy: most surfaces are nearly grey,
+    so an absolute error would leave every surface grey and never teach the latent to carry hue."""
     grey, target_grey = predicted.mean(-1, keepdim=True), target.mean(-1, keepdim=True)
-    chroma = ((predicted - grey) - (target - target_grey)).abs().mean((1, 2))
+    chroma = ((predicted - grey) - (target - target_grey)).square().mean((1, 2))
     return (grey - target_grey).abs().mean((1, 2)) + CHROMA_WEIGHT * chroma
 
 
