@@ -17,6 +17,7 @@ COLOR_ATTRIBUTE = "Color"
 UV_LAYER = "UVMap"
 ROUGHNESS = 0.6
 NEUTRAL_GREY = (0.6, 0.6, 0.6)
+ENOUGH_FACES = 20_000  # for a mean colour
 
 
 def add_image(name: str, texture: np.ndarray) -> bpy.types.Image:
@@ -58,10 +59,11 @@ def add_material(name: str, mesh: Mesh, image: bpy.types.Image | None) -> bpy.ty
 def mean_color(mesh: Mesh) -> tuple[float, float, float]:
     """The mesh's mean linear RGB, by area where vertex colours are known."""
     if mesh.colors is not None:
-        corners = mesh.vertices[mesh.faces].astype(np.float64)
+        faces = mesh.faces[:: max(1, len(mesh.faces) // ENOUGH_FACES)]
+        corners = mesh.vertices[faces].astype(np.float64)
         areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         if areas.sum() > 0.0:
-            red, green, blue = np.average(mesh.colors[mesh.faces].mean(axis=1), axis=0, weights=areas)
+            red, green, blue = np.average(mesh.colors[faces].mean(axis=1), axis=0, weights=areas)
             return float(red), float(green), float(blue)
     if mesh.texture is not None:
         red, green, blue = srgb_to_linear(mesh.texture.reshape(-1, 3) / 255.0).mean(axis=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from . import materials, placement
 from .backend.mesh import Mesh
@@ -44,9 +45,8 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         item[RECIPE_PROPERTY] = result.recipe.to_json()
         earlier = [other for other in scene.objects if RECIPE_PROPERTY in other]
         row = [placement.world_box(other) for other in earlier if is_variation(recipe_of(other), result.recipe)]
-        item.location = placement.free_place(
-            vertices.min(axis=0), vertices.max(axis=0), scene.cursor.location.copy(), row
-        )
+        place = placement.free_place(vertices.min(axis=0), vertices.max(axis=0), scene.cursor.location, row)
+        item.matrix_world = Matrix.Translation(place)  # `location` alone would show in the matrix only after an update
         link(item, scene)
         if not earlier:
             materials.show_colors_in_solid(scene)
@@ -73,7 +73,8 @@ def fill_mesh(target: bpy.types.Mesh, mesh: Mesh, vertices: np.ndarray) -> None:
         InputError: a face names a vertex twice; Blender cannot hold such a face.
     """
     faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
-    if np.any((faces == np.roll(faces, 1, axis=1)).any(axis=1)):
+    first, second, third = faces.T
+    if np.any((first == second) | (second == third) | (third == first)):
         raise InputError("The mesh has faces without area; repair it before adding it to the scene.")
     target.vertices.add(len(vertices))
     target.loops.add(faces.size)
@@ -102,7 +103,6 @@ def link(item: bpy.types.Object, scene: bpy.types.Scene) -> None:
     active = view_layer.active_layer_collection
     usable = not active.exclude and active.collection.library is None
     (active.collection if usable else scene.collection).objects.link(item)
-    view_layer.update()  # world matrices are right at once, for the next variation's place
     edited = view_layer.objects.active
     if edited is None or edited.mode == "OBJECT":
         for other in view_layer.objects.selected:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +63,7 @@ def test_variations_line_up_and_other_prompts_stay_at_the_cursor(
     row = [add(scene, vase(seed)) for seed in range(4)]
     boxes = [addon("placement").world_box(item) for item in row]
     assert tuple(row[0].location) == (0.0, 0.0, 0.0)
-    for (_, left), (right, _) in zip(boxes, boxes[1:], strict=False):
+    for (_, left), (right, _) in itertools.pairwise(boxes):
         assert right[0] > left[0]
     assert all(item.location.y == item.location.z == 0.0 for item in row)
     other = add(scene, vase(prompt="a cup"))
