@@ -146,7 +146,8 @@ def _make_empty(old: Stamp | None) -> Stamp:
 
 
 def _pip(*arguments: str | Path, label: str) -> None:
-    command = [python_of(ENVIRONMENT), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
+    # Compiling thousands of modules that nothing ever imports would take as long as all the rest.
+    command = [python_of(ENVIRONMENT), "-m", "pip", "install", "--no-input", "--no-compile", *arguments]
     code, output = run_quietly(command, label, describe=describe_pip_line)
     log = _write_log(output)
     if code != 0:
