@@ -94,7 +94,8 @@ def _sort_by_keys(keys, items, spare_keys, spare_items, start, stop, digit_bits,
     mask = np.uint32(size - 1)
     for turn in range(passes):
         shift = np.uint32(turn * digit_bits)
-        counts[:size] = 0
+        for digit in range(size):
+            counts[digit] = 0
         for i in range(start, stop):
             counts[(keys[i] >> shift) & mask] += 1
         total = start
@@ -111,8 +112,9 @@ def _sort_by_keys(keys, items, spare_keys, spare_items, start, stop, digit_bits,
         keys, spare_keys = spare_keys, keys
         items, spare_items = spare_items, items
     if passes % 2 == 1:
-        spare_keys[start:stop] = keys[start:stop]
-        spare_items[start:stop] = items[start:stop]
+        for i in range(start, stop):
+            spare_keys[i] = keys[i]
+            spare_items[i] = items[i]
 
 
 @compiled
@@ -147,21 +149,24 @@ def _sort_along_curve(cloud, order, n):  # type: ignore[no-untyped-def]
     spare_keys = np.empty(n, np.uint32)
     spare_order = np.empty(n, np.int32)
     counts = np.empty(2048, np.int64)
-    waiting = [(0, n)]
-    while len(waiting) > 0:
-        start, stop = waiting.pop()
+    waiting = np.empty((2, n // CROWD + 2), np.int64)  # ranges yet to be sorted: they never overlap
+    waiting[0, 0], waiting[1, 0] = 0, n
+    left = 1
+    while left > 0:
+        left -= 1
+        start, stop = waiting[0, left], waiting[1, left]
         small = stop - start <= SMALL_CLOUD
         if not _write_keys(cloud, order, start, stop, 7 if small else 10, keys):
             continue
-        if small:
-            _sort_by_keys(keys, order, spare_keys, spare_order, start, stop, 11, 2, counts)
-        else:
-            _sort_by_keys(keys, order, spare_keys, spare_order, start, stop, 10, 3, counts)
+        _sort_by_keys(
+            keys, order, spare_keys, spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts
+        )
         run = start
         for i in range(start + 1, stop + 1):
             if i == stop or keys[i] != keys[run]:
                 if i - run > CROWD and i - run < stop - start:
-                    waiting.append((run, i))
+                    waiting[0, left], waiting[1, left] = run, i
+                    left += 1
                 run = i
 
 
@@ -175,11 +180,15 @@ def _arrange(clouds, lengths, ordered, points, orders, boxes, level_start, first
             order[i] = i
         if ordered:
             _sort_along_curve(cloud, order, n)
-        order[n:] = order[n - 1]
+        for i in range(n, len(order)):
+            order[i] = order[n - 1]
         used = (n + LANES - 1) // LANES
         box = boxes[b]
-        box[:, :3] = FAR
-        box[:, 3:] = -FAR
+        for group in range(box.shape[0]):
+            for axis in range(3):
+                for lane in range(LANES):
+                    box[group, axis, lane] = FAR
+                    box[group, 3 + axis, lane] = -FAR
         for block in range(used):
             for axis in range(3):
                 low, high = FAR, -FAR
@@ -190,7 +199,9 @@ def _arrange(clouds, lengths, ordered, points, orders, boxes, level_start, first
                 box[block // LANES, axis, block % LANES] = low
                 box[block // LANES, 3 + axis, block % LANES] = high
         for block in range(used, blocks):
-            points[b, block] = points[b, used - 1]
+            for axis in range(3):
+                for lane in range(LANES):
+                    points[b, block, axis, lane] = points[b, used - 1, axis, lane]
         for level in range(1, len(level_start) - 1):
             for child in range(level_start[level] - level_start[level - 1]):
                 group = level_start[level] + child // LANES

@@ -159,8 +159,8 @@ def _nearest_several(  # type: ignore[no-untyped-def]
             all_queries[cloud, i // LANES, 1, i % LANES],
             all_queries[cloud, i // LANES, 2, i % LANES],
         )
-        best[:] = INFINITE
-        best_target[:] = 0
+        for rank in range(k):
+            best[rank], best_target[rank] = INFINITE, 0
         stack_near[0], stack_level[0], stack_node[0] = NOTHING, len(level_start) - 2, 0
         top, found = 1, 0
         while top > 0:
