@@ -70,7 +70,9 @@ def encode_all(autoencoder: ShapeAutoencoder, data: PackedData, device: torch.de
         views = [_view(positions, normals, view, generator) for view in range(VIEWS)]
         colors = torch.from_numpy(data.surface_colors[index].astype(np.float32) / 255).expand(VIEWS, -1, -1)
         stacked = (torch.from_numpy(np.stack(part).astype(np.float32)).to(device) for part in zip(*views, strict=True))
-        latents.append(autoencoder.encoder(*stacked, colors.to(device)).to("cpu", torch.float16))
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            encoded = autoencoder.encoder(*stacked, colors.to(device))
+        latents.append(encoded.to("cpu", torch.float16))
     return torch.stack(latents)
 
 

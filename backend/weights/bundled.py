@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import MachineError
@@ -49,7 +49,8 @@ def save_weights(name: str, state: dict[str, Tensor], config: dict, folder: Path
         stored = value.detach().half() if value.is_floating_point() else value.detach()
         half[key] = stored.cpu().contiguous()
     unfinished = folder / (name + ".unfinished")
-    save_file(half, unfinished, metadata={"config": json.dumps(config)})
+    # Through bytes: safetensors' own file writer makes files that only their owner can read.
+    unfinished.write_bytes(save(half, metadata={"config": json.dumps(config)}))
     os.replace(unfinished, folder / name)
     hashes = {**expected_hashes(folder), name: sha256(folder / name)}
     unfinished = folder / (HASHES + ".unfinished")
