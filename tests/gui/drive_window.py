@@ -1,0 +1,136 @@
+"""The user: mouse and keyboard on the virtual screen, and eyes that only see state.json and pictures of the screen.
+
+    python3 drive_window.py FOLDER
+
+Opens the sidebar and the Gen3D tab, types a prompt, presses Generate with the mouse, takes pictures while it runs and
+afterwards, undoes and redoes. Writes FOLDER/outcome.json: what was seen at each step, or why it stopped. Needs xdotool
+and ImageMagick's import; standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(sys.argv[1])
+PATIENCE_SECONDS = 120.0
+PROMPT = "slow striped vase"
+STEP = 7  # pixels; every button is higher
+
+
+class GaveUpError(Exception):
+    """What was waited for did not come."""
+
+
+def screen(*arguments: object) -> None:
+    subprocess.run(["xdotool", *map(str, arguments)], check=True)
+
+
+def state() -> dict[str, Any]:
+    try:
+        return json.loads((FOLDER / "state.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def wait_for(
+    what: str, condition: Callable[[dict[str, Any]], Any], seconds: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while True:
+        now = state()
+        if now and condition(now):
+            return now
+        if time.monotonic() > deadline:
+            raise GaveUpError(f"{what} did not happen; the last state was {now}")
+        time.sleep(0.05)
+
+
+def picture(name: str) -> None:
+    subprocess.run(["import", "-window", "root", str(FOLDER / name)], check=True)
+
+
+def point(x: float, y: float) -> None:
+    """Move the mouse to a place in Blender's window coordinates (y upwards)."""
+    screen("mousemove", round(x), round(state()["window"][1] - 1 - y))
+
+
+def click(x: float, y: float) -> None:
+    point(x, y)
+    time.sleep(0.3)
+    screen("click", 1)
+
+
+def middle(box: list[int]) -> tuple[float, float]:
+    return box[0] + box[2] / 2, box[1] + box[3] / 2
+
+
+def open_tab() -> None:
+    """N opens the sidebar; its tabs stand at its right edge and are pressed from the top until ours is open."""
+    point(*middle(wait_for("Blender's window", lambda now: now["window"][0] > 100)["view"]))
+    screen("key", "Escape")
+    if state()["sidebar"][2] <= 1:
+        screen("key", "n")
+    x, y, width, height = wait_for("the sidebar", lambda now: now["sidebar"][2] > 20)["sidebar"]
+    for below in range(15, height, 25):
+        click(x + width - 10, y + height - below)
+        time.sleep(0.4)
+        if state()["tab"] == "Gen3D":
+            return
+    raise GaveUpError(f"There is no Gen3D tab: {state()}")
+
+
+def find_button(name: str) -> tuple[float, float]:
+    """Sweep the mouse down the sidebar until Blender says that it is on that button."""
+    x, y, width, height = state()["sidebar"]
+    across = x + width * 0.45
+    for below in range(10, height, STEP):
+        point(across, y + height - below)
+        time.sleep(0.2)
+        if name in state()["pointed_at"]:
+            return across, y + height - below - STEP
+    raise GaveUpError(f"There is no button {name!r} in the sidebar: {state()}")
+
+
+def drive() -> dict[str, Any]:
+    open_tab()
+    picture("tab.png")
+    click(*find_button("gen3d_text.prompt"))
+    time.sleep(0.5)
+    screen("type", "--delay", "40", PROMPT)
+    screen("key", "Return")
+    wait_for("the prompt", lambda now: now["prompt"] == PROMPT)
+    click(*find_button("gen3d.generate_text"))
+    wait_for("the job", lambda now: now["busy"])
+    wait_for("progress", lambda now: now["stage"] == "Sampling" or now["objects"])
+    point(*middle(state()["view"]))
+    time.sleep(0.5)
+    picture("running.png")
+    seen: dict[str, Any] = {}
+    seen["made"] = wait_for("the object", lambda now: now["objects"] or now["error"])
+    time.sleep(2.0)
+    picture("object.png")
+    screen("key", "ctrl+z")
+    seen["undone"] = wait_for("undo", lambda now: not now["objects"])
+    screen("key", "ctrl+shift+z")
+    seen["redone"] = wait_for("redo", lambda now: now["objects"])
+    return seen
+
+
+def main() -> int:
+    try:
+        outcome: dict[str, Any] = drive()
+    except (GaveUpError, subprocess.CalledProcessError) as error:
+        outcome = {"failed": str(error)}
+        picture("failed.png")
+    (FOLDER / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

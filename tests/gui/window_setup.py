@@ -1,0 +1,87 @@
+"""What runs inside Blender while drive_window.py holds the mouse: the add-on, a worker that makes vases, and a watcher.
+
+    blender --factory-startup --python window_setup.py -- FOLDER PYTHON
+
+The watcher writes FOLDER/state.json many times a second: where the sidebar is, what the mouse points at, which objects
+there are. It presses nothing; the mouse and the keyboard do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+ROOT = Path(__file__).resolve().parents[2]
+VASE_WORKER = ROOT / "tests" / "blender" / "vase_worker.py"
+FOLDER, PYTHON = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :][:2])
+WATCH_SECONDS = 0.05
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"gen3d.{name}")
+
+
+def set_up() -> None:
+    spec = importlib.util.spec_from_file_location("gen3d_loader", ROOT / "gen3d_addon" / "headless.py")
+    assert spec is not None and spec.loader is not None
+    loader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loader)
+    loader.load_addon().register()
+    session, client, runtime = module("session"), module("worker_client"), module("runtime")
+    session.current().queue.start_worker = lambda: client.WorkerClient(
+        PYTHON, VASE_WORKER, environment=runtime.child_environment(None)
+    )
+    bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.view.smooth_view = 0
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.ops.ed.undo_push(message="A scene without the cube")
+    bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
+
+
+def watch() -> float:
+    window = bpy.context.window_manager.windows[0]
+    area = next(found for found in window.screen.areas if found.type == "VIEW_3D")
+    sidebar = next(region for region in area.regions if region.type == "UI")
+    view = next(region for region in area.regions if region.type == "WINDOW")
+    queue = module("session").current().queue
+    watch.looks_while_busy += queue.busy
+    state = {
+        "window": [window.width, window.height],
+        "view": [view.x, view.y, view.width, view.height],
+        "sidebar": [sidebar.x, sidebar.y, sidebar.width, sidebar.height],
+        "tab": getattr(sidebar, "active_panel_category", "") if sidebar.width > 1 else "",
+        "pointed_at": pointed_at(window, area, sidebar),
+        "prompt": window.scene.gen3d_text.prompt,
+        "busy": queue.busy,
+        "stage": queue.time_left.stage,
+        "looks_while_busy": watch.looks_while_busy,
+        "error": module("session").current().error,
+        "objects": [item.name for item in window.scene.objects if "gen3d_recipe" in item],
+    }
+    unfinished = FOLDER / "state.json.new"
+    unfinished.write_text(json.dumps(state), encoding="utf-8")
+    os.replace(unfinished, FOLDER / "state.json")
+    return WATCH_SECONDS
+
+
+watch.looks_while_busy = 0  # type: ignore[attr-defined]
+
+
+def pointed_at(window: Any, area: Any, sidebar: Any) -> str:
+    """The operator or property whose button the mouse is on, as Blender itself sees it."""
+    with bpy.context.temp_override(window=window, area=area, region=sidebar):
+        if bpy.ops.ui.copy_python_command_button.poll():
+            bpy.ops.ui.copy_python_command_button()
+            return bpy.context.window_manager.clipboard
+        pointed = getattr(bpy.context, "property", None)
+        return str(pointed[1]) if pointed else ""
+
+
+set_up()
