@@ -36,7 +36,7 @@ class BlockTree:
     boxes: (B, groups, 6, 16) float32, least x, y, z and greatest x, y, z of 16 children; the groups of the lowest
     level come first.
     level_start: (levels + 1,) int64, where each level's groups begin.
-    lengths: (B,) int64, the number of points in each cloud.
+    lengths: (B,) int64, the number of points in each cloud. count: N.
     """
 
     points: np.ndarray
@@ -44,6 +44,7 @@ class BlockTree:
     boxes: np.ndarray
     level_start: np.ndarray
     lengths: np.ndarray
+    count: int
 
 
 def build_block_tree(clouds: np.ndarray, lengths: np.ndarray, *, ordered: bool = True) -> BlockTree:
@@ -84,6 +85,7 @@ def _empty_tree(clouds: np.ndarray, lengths: np.ndarray) -> BlockTree:
         np.empty((batch, starts[-1], 6, LANES), np.float32),
         np.array(starts, np.int64),
         np.ascontiguousarray(lengths, np.int64),
+        count,
     )
 
 
@@ -158,9 +160,7 @@ def _sort_along_curve(cloud, order, n):  # type: ignore[no-untyped-def]
         small = stop - start <= SMALL_CLOUD
         if not _write_keys(cloud, order, start, stop, 7 if small else 10, keys):
             continue
-        _sort_by_keys(
-            keys, order, spare_keys, spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts
-        )
+        _sort_by_keys(keys, order, spare_keys, spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts)
         run = start
         for i in range(start + 1, stop + 1):
             if i == stop or keys[i] != keys[run]:
