@@ -38,10 +38,8 @@ def state() -> dict[str, Any]:
         return {}
 
 
-def wait_for(
-    what: str, condition: Callable[[dict[str, Any]], Any], seconds: float = PATIENCE_SECONDS
-) -> dict[str, Any]:
-    deadline = time.monotonic() + seconds
+def wait_for(what: str, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         now = state()
         if now and condition(now):
@@ -113,6 +111,7 @@ def drive() -> dict[str, Any]:
     picture("running.png")
     seen: dict[str, Any] = {}
     seen["made"] = wait_for("the object", lambda now: now["objects"] or now["error"])
+    screen("key", "KP_Decimal")  # frame the selected object
     time.sleep(2.0)
     picture("object.png")
     screen("key", "ctrl+z")

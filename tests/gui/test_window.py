@@ -83,6 +83,6 @@ def test_generate_with_the_mouse_puts_a_coloured_object_into_the_window(folder: 
     assert "failed" not in outcome, outcome["failed"]
     made = outcome["made"]
     assert made["error"] == "" and made["objects"] == ["Slow striped vase"]
-    assert made["looks_while_busy"] >= 10, "the window went on living while the worker worked"
-    assert vase_pixels(folder / "object.png") > vase_pixels(folder / "tab.png") + 2_000
+    assert made["looks_while_busy"] >= 5, "the window went on living while the worker worked"
+    assert vase_pixels(folder / "object.png") > vase_pixels(folder / "tab.png") + 20_000
     assert outcome["undone"]["objects"] == [] and outcome["redone"]["objects"] == ["Slow striped vase"]
