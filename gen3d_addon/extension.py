@@ -11,9 +11,15 @@ PACKAGE: str = __package__ or ""
 DEFAULT_IDLE_MINUTES = 10
 
 
+def open_scene(context: bpy.types.Context) -> bpy.types.Scene:
+    """The scene that the user works in: the stubs call it optional, but Blender never is without one."""
+    assert context.scene is not None
+    return context.scene
+
+
 def _preferences() -> Any:
     """The preferences; None when the add-on runs from a checkout without being enabled as an extension."""
-    addon = bpy.context.preferences.addons.get(PACKAGE)
+    addon: Any = bpy.context.preferences.addons.get(PACKAGE)
     return addon.preferences if addon is not None else None
 
 

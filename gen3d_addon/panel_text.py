@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import blf
 import bpy
@@ -34,7 +35,13 @@ def wrap(sentence: str, width: float, measure: Callable[[str], float]) -> list[s
     return [*lines, line] if line else lines
 
 
-def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, sentence: str, icon: str) -> None:
+def layout_of(panel: bpy.types.Panel | bpy.types.AddonPreferences) -> bpy.types.UILayout:
+    """Where a panel draws: the stubs call it optional, but while it draws it is there."""
+    assert panel.layout is not None
+    return panel.layout
+
+
+def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, sentence: str, icon: Any) -> None:
     """Draws the sentence as a narrow column of labels."""
     region = context.region
     scale = context.preferences.system.ui_scale or 1.0

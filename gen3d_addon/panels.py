@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import bpy
 
 from . import scene, session
+from .extension import open_scene
 from .jobs import Job, JobState
-from .panel_text import draw_health, draw_sentence
-from .properties import TEXT_METHOD
+from .panel_text import draw_health, draw_sentence, layout_of
+from .properties import TEXT_METHOD, session_state, text_settings
 from .time_left import in_words
 
-ICONS = {
+ICONS: dict[JobState, Any] = {
     JobState.QUEUED: "SORTTIME",
     JobState.RUNNING: "PLAY",
     JobState.DONE: "CHECKMARK",
@@ -24,8 +25,8 @@ ICONS = {
 class Sidebar:
     """Where all panels of this add-on are."""
 
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
+    bl_space_type: Literal["VIEW_3D"] = "VIEW_3D"
+    bl_region_type: Literal["UI"] = "UI"
     bl_category = "Gen3D"
 
 
@@ -34,10 +35,10 @@ class GEN3D_PT_text(Sidebar, bpy.types.Panel):
     bl_label = "Text to 3D"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = layout_of(self)
         now = session.current()
         now.check_runtime_once()
-        settings = context.scene.gen3d_text
+        settings = text_settings(open_scene(context))
         layout.prop(settings, "prompt", text="", icon="TEXT")
         column = column_of(layout)
         row = column.row(align=True)
@@ -62,10 +63,10 @@ class GEN3D_PT_text_advanced(Sidebar, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        column = column_of(self.layout)
+        column = column_of(layout_of(self))
         for parameter in TEXT_METHOD.parameters:
             if parameter.advanced:
-                column.prop(context.scene.gen3d_text, parameter.name)
+                column.prop(text_settings(open_scene(context)), parameter.name)
 
 
 class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
@@ -77,7 +78,7 @@ class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
         return scene.recipe_of(context.active_object) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = layout_of(self)
         recipe = scene.recipe_of(context.active_object)
         if recipe is None:
             return
@@ -118,8 +119,8 @@ class GEN3D_PT_history(Sidebar, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        shown = context.window_manager.gen3d
+        layout = layout_of(self)
+        shown = session_state(context)
         layout.template_list("GEN3D_UL_history", "", shown, "history", shown, "history_index", rows=4)
         index = shown.history_index
         job = session.current().queue.find(shown.history[index].job) if 0 <= index < len(shown.history) else None
@@ -134,7 +135,7 @@ class GEN3D_PT_worker(Sidebar, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = layout_of(self)
         draw_health(layout, context, session.current().health)
         row = layout.row(align=True)
         row.operator("gen3d.open_preferences", icon="PREFERENCES")

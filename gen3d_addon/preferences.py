@@ -29,7 +29,7 @@ class GEN3D_AP_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = panel_text.layout_of(self)
         layout.prop(self, "python_path")
         panel_text.draw_health(layout, context, session.current().health)
         layout.prop(self, "idle_minutes")

@@ -5,6 +5,7 @@ A Parameter's name, label, range and default become the property's, so panel, he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -18,7 +19,7 @@ MOST_VARIATIONS = 16
 def blender_property(parameter: Parameter) -> Any:
     """A Parameter as the annotation of a PropertyGroup."""
     common: dict[str, Any] = {"name": parameter.label, "description": parameter.description}
-    makers = {
+    makers: dict[str, Callable[..., Any]] = {
         "int": bpy.props.IntProperty,
         "float": bpy.props.FloatProperty,
         "bool": bpy.props.BoolProperty,
@@ -68,6 +69,16 @@ class GEN3D_PG_session(bpy.types.PropertyGroup):
 
     history: bpy.props.CollectionProperty(type=GEN3D_PG_history_item)  # type: ignore[valid-type]
     history_index: bpy.props.IntProperty(name="Job", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+
+def text_settings(scene: bpy.types.Scene) -> Any:
+    """The scene's settings for text to 3D (a `TextSettings`)."""
+    return scene.gen3d_text
+
+
+def session_state(context: bpy.types.Context) -> Any:
+    """What the panels keep for as long as Blender runs (a `GEN3D_PG_session`)."""
+    return context.window_manager.gen3d
 
 
 def text_recipes(settings: Any) -> list[Recipe]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import bpy
 
-from . import extension, preview, runtime, scene
+from . import extension, preview, properties, runtime, scene
 from .backend.recipe import InputError, MachineError, Recipe
 from .jobs import Job, JobQueue, JobState
 from .worker_client import WorkerClient
@@ -155,16 +155,6 @@ def end() -> None:
     _current = None
 
 
-def refuse(operator: bpy.types.Operator, error: InputError) -> set[str]:
-    """An operator's answer to bad input: the sentence stands in the panel, and nothing else changes."""
-    current().dismiss()
-    current().error = str(error)
-    current().changed()
-    if bpy.app.background:
-        operator.report({"ERROR"}, str(error))  # a script hears of it as an exception
-    return {"CANCELLED"}
-
-
 def start_worker() -> WorkerClient:
     """A worker on the interpreter of the preferences; raises `MachineError` when there is none."""
     cache = extension.cache_folder()
@@ -216,7 +206,7 @@ def redraw() -> None:
 
 def show_history(jobs: list[Job]) -> None:
     """Writes the jobs, newest first, into the list that the panel draws. What was chosen stays chosen."""
-    shown = bpy.context.window_manager.gen3d
+    shown = properties.session_state(bpy.context)
     chosen = shown.history[shown.history_index].job if 0 <= shown.history_index < len(shown.history) else 0
     numbers = [job.number for job in reversed(jobs)]
     if [item.job for item in shown.history] == numbers:

@@ -166,9 +166,8 @@ class WorkerClient:
     def poll(self) -> list[Event]:
         """All that has happened since the last call, in order; empty when nothing has."""
         events: list[Event] = []
-        with suppress(queue.Empty):
-            while True:
-                events.append(self._events.get_nowait())
+        while not self._events.empty():
+            events.append(self._events.get())
         return events
 
     def close(self) -> None:

@@ -6,8 +6,10 @@ import dataclasses
 
 import bpy
 
-from .. import properties, scene, session
+from .. import extension, properties, scene, session
 from ..backend.recipe import InputError, Recipe
+from . import Answer
+from .refusal import refuse
 
 JOB = {
     "name": "Job",
@@ -37,7 +39,7 @@ class GEN3D_OT_cancel(bpy.types.Operator):
 
     job: bpy.props.IntProperty(**JOB)  # type: ignore[valid-type]
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         queue = session.current().queue
         if self.job == 0:
             queue.cancel_all()
@@ -55,11 +57,11 @@ class GEN3D_OT_regenerate(bpy.types.Operator):
 
     job: bpy.props.IntProperty(**JOB)  # type: ignore[valid-type]
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         try:
-            session.current().submit([recipe_from(self.job, context)], context.scene)
+            session.current().submit([recipe_from(self.job, context)], extension.open_scene(context))
         except InputError as error:
-            return session.refuse(self, error)
+            return refuse(self, error)
         return {"FINISHED"}
 
 
@@ -78,12 +80,12 @@ class GEN3D_OT_variations(bpy.types.Operator):
         max=properties.MOST_VARIATIONS,
     )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         try:
-            recipe = recipe_from(self.job, context)
-            session.current().submit(self._varied(recipe, context.scene), context.scene)
+            recipe, where = recipe_from(self.job, context), extension.open_scene(context)
+            session.current().submit(self._varied(recipe, where), where)
         except InputError as error:
-            return session.refuse(self, error)
+            return refuse(self, error)
         return {"FINISHED"}
 
     def _varied(self, recipe: Recipe, where: bpy.types.Scene) -> list[Recipe]:
@@ -108,12 +110,12 @@ class GEN3D_OT_add_to_scene(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return context.mode == "OBJECT"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         job = session.current().queue.find(self.job)
         if job is None or job.result is None:
-            return session.refuse(self, InputError("That job has no result to add: choose another one."))
+            return refuse(self, InputError("That job has no result to add: choose another one."))
         session.current().dismiss()
-        session.current().place(job, context.scene)
+        session.current().place(job, extension.open_scene(context))
         session.current().changed()
         return {"FINISHED"}
 
@@ -128,7 +130,7 @@ class GEN3D_OT_clear_history(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return any(job.state.over for job in session.current().queue.jobs)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         session.current().queue.clear_history()
         session.current().changed()
         return {"FINISHED"}
@@ -141,7 +143,7 @@ class GEN3D_OT_dismiss(bpy.types.Operator):
     bl_label = "Dismiss"
     bl_options = {"INTERNAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         session.current().dismiss()
         session.current().changed()
         return {"FINISHED"}

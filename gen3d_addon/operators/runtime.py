@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .. import extension, session
+from . import Answer
 
 
 class GEN3D_OT_check_runtime(bpy.types.Operator):
@@ -13,7 +14,7 @@ class GEN3D_OT_check_runtime(bpy.types.Operator):
     bl_idname = "gen3d.check_runtime"
     bl_label = "Check Python"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         session.current().check_runtime()
         return {"FINISHED"}
 
@@ -28,7 +29,7 @@ class GEN3D_OT_open_preferences(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return extension.PACKAGE in context.preferences.addons
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         return bpy.ops.preferences.addon_show(module=extension.PACKAGE)
 
 
@@ -43,7 +44,7 @@ class GEN3D_OT_free_memory(bpy.types.Operator):
         queue = session.current().queue
         return queue.worker_alive and not queue.busy
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         session.current().queue.stop_worker()
         session.current().changed()
         return {"FINISHED"}

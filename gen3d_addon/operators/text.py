@@ -6,8 +6,10 @@ import random
 
 import bpy
 
-from .. import properties, session
+from .. import extension, properties, session
 from ..backend.recipe import SEED_LIMIT, InputError
+from . import Answer
+from .refusal import refuse
 
 
 class GEN3D_OT_generate_text(bpy.types.Operator):
@@ -16,11 +18,12 @@ class GEN3D_OT_generate_text(bpy.types.Operator):
     bl_idname = "gen3d.generate_text"
     bl_label = "Generate"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Answer:
         try:
-            session.current().submit(properties.text_recipes(context.scene.gen3d_text), context.scene)
+            scene = extension.open_scene(context)
+            session.current().submit(properties.text_recipes(properties.text_settings(scene)), scene)
         except InputError as error:
-            return session.refuse(self, error)
+            return refuse(self, error)
         return {"FINISHED"}
 
 
@@ -31,6 +34,6 @@ class GEN3D_OT_random_seed(bpy.types.Operator):
     bl_label = "Random Seed"
     bl_options = {"UNDO", "INTERNAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        context.scene.gen3d_text.seed = random.randint(0, SEED_LIMIT)
+    def execute(self, context: bpy.types.Context) -> Answer:
+        properties.text_settings(extension.open_scene(context)).seed = random.randint(0, SEED_LIMIT)
         return {"FINISHED"}
