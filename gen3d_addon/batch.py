@@ -95,7 +95,7 @@ def read_requests(jobs: Path) -> list[Request]:
 
 
 def read_recipe(line: str) -> Recipe:
-    """A recipe from one line: whole (it has "inputs"), or only the values that differ from the defaults.
+    """A recipe from one line: whole (with "inputs", maybe "weights"), or only the values that differ from the defaults.
 
     Raises:
         InputError: the line is no recipe.
@@ -104,7 +104,7 @@ def read_recipe(line: str) -> Recipe:
         fields = json.loads(line)
     except (ValueError, RecursionError):
         fields = None
-    if isinstance(fields, dict) and "inputs" not in fields:
+    if isinstance(fields, dict) and not {"inputs", "weights"} & set(fields):
         return Recipe.create(**fields)
     return Recipe.from_json(line)
 

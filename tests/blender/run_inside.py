@@ -23,7 +23,8 @@ def main(packages: str, python: str, *arguments: str) -> int:
     here = Path(__file__).resolve().parent
     root = here.parents[1]
     options = ["-p", "no:cacheprovider", "--rootdir", str(root), "-c", str(root / "pyproject.toml")]
-    return int(pytest.main([*options, "--ignore", str(here / "test_in_blender.py"), str(here), *arguments]))
+    outside = [f"--ignore={here / name}" for name in ("test_in_blender.py", "test_extension_in_blender.py")]
+    return int(pytest.main([*options, *outside, str(here), *arguments]))
 
 
 if __name__ == "__main__":

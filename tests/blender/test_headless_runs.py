@@ -101,7 +101,7 @@ def test_jobs_become_files_and_a_manifest(
     assert entries(out)[0]["recipe"]["seed"] == 1 and entries(out)[0]["status"] == "done"
     printed = capsys.readouterr()
     assert [line for line in printed.out.splitlines() if line.endswith(".glb")] == [str(path) for path in glbs]
-    assert "Sampling" in printed.err
+    assert "[2/2] A vase, seed 2: Texturing" in printed.err
 
 
 def test_glb_is_what_the_command_line_writes(

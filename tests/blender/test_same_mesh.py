@@ -27,7 +27,7 @@ GENERATE = """
 import sys
 import numpy as np
 from backend import Recipe, generate
-result = generate(Recipe.from_json(sys.argv[1]), device="cpu")
+result = generate(Recipe.from_json(sys.argv[1]))
 mesh = result.mesh
 np.savez(sys.argv[2], vertices=mesh.vertices, faces=mesh.faces, colors=mesh.colors, uvs=mesh.uvs,
          texture=mesh.texture, transform=result.transform)
