@@ -15,6 +15,16 @@ HOMES = {
     "soft_chamfer_distance": "soft_chamfer",
     "earth_movers_distance": "earth_movers",
     "minimum_of_n_loss": "minimum_of_n",
+    "farthest_points": "point_sampling",
+    "ball_query": "neighborhoods",
+    "group_points": "neighborhoods",
+    "three_nearest_interpolate": "interpolation",
+    "voxelize": "voxels",
+    "devoxelize": "voxels",
+    "point_to_mesh_distance": "mesh_distance",
+    "winding_number": "winding",
+    "mesh_to_sdf": "signed_distance",
+    "Grid": "signed_distance",
 }
 
 __all__ = sorted(HOMES)

@@ -1,0 +1,75 @@
+"""The nearest point of a triangle mesh."""
+
+import numpy as np
+import torch
+
+from .box_tree import build_box_tree, morton_order
+from .checks import check_same_device
+from .devices import computing_device
+from .mesh_checks import check_mesh, check_points
+from .mesh_search import LEAF_SIZE, nearest_faces
+from .sdf_band import FRAME_SIZE, frame_triangles
+from .threads import parallel_for
+
+
+def point_to_mesh_distance(
+    points: torch.Tensor, vertices: torch.Tensor, faces: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Squared distance to the nearest point of a mesh, the face it lies on, and the point itself.
+
+    points: (N, 3) float32. vertices: (V, 3) float32. faces: (F, 3) int32 or int64. N may be 0; F may not.
+    Returns squared distance (N,) float32, face (N,) int64, closest point (N, 3) float32, on the points' device.
+    Distance and closest point carry gradients to points and vertices: those of the nearest point held at its place on
+    its face, which is the derivative wherever the nearest point is unique, and one of the subgradients elsewhere.
+    Faces without area count as the segment or point that they are.
+    Raises TypeError or ValueError for a wrong type, shape, index, or value that is not finite.
+    """
+    check_points("points", points)
+    check_mesh(vertices, faces)
+    check_same_device(points=points, vertices=vertices, faces=faces)
+    device = computing_device(points.device)
+    if device.type == "cuda":
+        from .mesh_cuda import nearest_faces_on_cuda
+
+        face, weights = nearest_faces_on_cuda(points.detach(), vertices.detach(), faces)
+    else:
+        found, place = nearest_faces_of_arrays(
+            points.detach().cpu().double().numpy(),
+            vertices.detach().cpu().double().numpy()[faces.cpu().numpy()],
+        )
+        face, weights = torch.from_numpy(found).to(points.device), torch.from_numpy(place).to(points.device)
+    corners = vertices[faces[face].long()]
+    # Relative to the point, so that nothing is lost far from the origin.
+    offset = (weights[:, :, None] * (corners - points[:, None])).sum(dim=1)
+    return offset.square().sum(dim=1), face, points + offset
+
+
+def nearest_faces_of_arrays(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """On the CPU: the nearest face (N,) int64 and the barycentric place on it (N, 3) float32.
+
+    points: (N, 3) float64. corners: (F, 3, 3) float64. Exact to float32 rounding of lengths about the mesh's size.
+    """
+    middle = (corners.min(axis=(0, 1)) + corners.max(axis=(0, 1))) / 2
+    corners = corners - middle
+    points = points - middle
+    tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
+    frames = np.empty((len(corners), FRAME_SIZE), np.float32)
+    parallel_for(lambda start, stop: frame_triangles(corners, frames, start, stop), len(corners), 4096)
+
+    # Leaves as lanes: number by number, the same one of all the leaf's triangles side by side. A place left empty
+    # repeats the leaf's first triangle.
+    slots = tree.order.reshape(tree.leaves, LEAF_SIZE)
+    slots = np.where(slots >= 0, slots, np.maximum(slots[:, :1], 0))
+    lanes = np.concatenate([frames, corners[:, 0].astype(np.float32)], axis=1)[slots]
+    lanes = np.ascontiguousarray(lanes.transpose(0, 2, 1))
+    low, high = tree.low.astype(np.float32), tree.high.astype(np.float32)
+
+    order = morton_order(points)
+    face = np.empty(len(points), np.int64)
+    weights = np.empty((len(points), 3), np.float32)
+    parallel_for(
+        lambda start, stop: nearest_faces(points, order, corners, slots, lanes, low, high, face, weights, start, stop),
+        len(points),
+        256,
+    )
+    return face, weights

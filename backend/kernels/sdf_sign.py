@@ -1,0 +1,194 @@
+"""Which nodes of a grid lie inside a mesh, holes and all.
+
+The winding number is whole and cheap for a closed surface: count the signed crossings on the way to the node. An open
+one is closed first, by a fan of triangles over each of its boundary's loops, and what the fans contribute is taken off
+again:
+
+    winding(surface) = crossings(surface and fans) - winding(fans).
+
+The fans are few, and only near a large hole does their winding number round to anything but 0. A node is inside where
+|winding(surface)| > 1/2, that is where the crossings differ from the fans' winding number rounded: inside-out parts count
+as the right way round, and a hole is closed where the solid angle is half of the sphere (Jacobson et al. 2013).
+"""
+
+import numba
+import numpy as np
+
+from .compiled import compiled
+from .face_orientation import OrientedFaces
+
+# Two triangles must compute the same crossing for the edge they share: no fast-math liberties here.
+exactly = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+def closing_fans(surface: OrientedFaces) -> np.ndarray:
+    """Triangles (E, 3, 3) float64 that close the surface; the first edge of each lies on its boundary."""
+    edges = surface.open_edges
+    if len(edges) == 0:
+        return np.empty((0, 3, 3))
+    loops = np.empty((len(edges), 3), np.int32)
+    loops = loops[: split_into_loops(edges, len(surface.vertices), loops)]
+    start, end = surface.vertices[loops[:, 0]], surface.vertices[loops[:, 1]]
+    sizes = np.bincount(loops[:, 2])[:, None]
+    middle = np.stack([np.bincount(loops[:, 2], weights=start[:, axis]) for axis in range(3)], axis=1) / sizes
+    return np.stack([end, start, middle[loops[:, 2]]], axis=1)
+
+
+@compiled
+def split_into_loops(edges, vertex_count, loops):  # type: ignore[no-untyped-def]
+    """Order directed edges (E, 2) into closed loops that visit no vertex twice: rows start, end, loop number.
+
+    Every vertex must begin as many edges as it ends, as a boundary's do. Loops of two edges cancel and are left out.
+    Returns the number of rows written.
+    """
+    count = len(edges)
+    first = np.zeros(vertex_count + 1, np.int64)
+    for e in range(count):
+        first[edges[e, 0] + 1] += 1
+    for v in range(vertex_count):
+        first[v + 1] += first[v]
+    following = np.empty(count, np.int32)
+    unused = first[:-1].copy()
+    for e in range(count):
+        following[unused[edges[e, 0]]] = edges[e, 1]
+        unused[edges[e, 0]] += 1
+    unused[:] = first[:-1]
+    place = np.full(vertex_count, -1, np.int64)  # on the current path
+    path = np.empty(count + 1, np.int32)
+    written, loop = 0, 0
+    for e in range(count):
+        length = 1
+        path[0] = edges[e, 0]
+        place[path[0]] = 0
+        while unused[path[length - 1]] < first[path[length - 1] + 1]:
+            at = path[length - 1]
+            to = following[unused[at]]
+            unused[at] += 1
+            if place[to] < 0:
+                place[to] = length
+                path[length] = to
+                length += 1
+                continue
+            begin = place[to]
+            if length - begin > 2:
+                for p in range(begin, length):
+                    loops[written, 0] = path[p]
+                    loops[written, 1] = path[p + 1] if p + 1 < length else to
+                    loops[written, 2] = loop
+                    written += 1
+                loop += 1
+            for p in range(begin + 1, length):
+                place[path[p]] = -1
+            length = begin + 1
+        place[path[0]] = -1
+    return written
+
+
+@exactly
+def _edge_crossing(y0, z0, y1, z1, row):  # type: ignore[no-untyped-def]
+    """Where the edge from the lower end (y0, z0) to the higher (y1, z1) crosses y = row."""
+    return z0 + (row - y0) * ((z1 - z0) / (y1 - y0))
+
+
+@exactly
+def list_crossings(corners, planes, rows, columns, starts, crossings):  # type: ignore[no-untyped-def]
+    """Where columns of nodes along x cross the triangles corners (F, 3, 3) float64, in cells, by plane.
+
+    starts: (planes + 1,) int64, to be filled: crossings[starts[i]:starts[i + 1]] change the count from plane i on. Each is
+    the column's number j · columns + k, plus one, negative where the count falls. crossings: int32, filled where it is
+    long enough for all. Returns the length that crossings must have.
+
+    An edge covers the rows above its lower end up to its upper end, and is always computed from lower to upper, so that a
+    closed surface is crossed as often into as out of, whatever the rounding.
+    """
+    starts[:] = 0
+    for fill in range(2):
+        for f in range(len(corners)):
+            # Corners in order of y; `turn` is -1 where that order reverses the winding.
+            a, b, c, turn = 0, 1, 2, 1
+            if corners[f, a, 1] > corners[f, b, 1]:
+                a, b, turn = b, a, -turn
+            if corners[f, b, 1] > corners[f, c, 1]:
+                b, c, turn = c, b, -turn
+            if corners[f, a, 1] > corners[f, b, 1]:
+                a, b, turn = b, a, -turn
+            ax, ay, az = corners[f, a, 0], corners[f, a, 1], corners[f, a, 2]
+            bx, by, bz = corners[f, b, 0], corners[f, b, 1], corners[f, b, 2]
+            cx, cy, cz = corners[f, c, 0], corners[f, c, 1], corners[f, c, 2]
+            first_row = max(int(np.floor(ay)) + 1, 0)
+            last_row = min(int(np.floor(cy)), rows - 1)
+            if first_row > last_row:
+                continue
+            least_x, greatest_x = min(ax, min(bx, cx)), max(ax, max(bx, cx))
+            normal_x = (by - ay) * (cz - az) - (bz - az) * (cy - ay)
+            normal_y = (bz - az) * (cx - ax) - (bx - ax) * (cz - az)
+            normal_z = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+            for row in range(first_row, last_row + 1):
+                long = np.floor(_edge_crossing(ay, az, cy, cz, row))
+                short = _edge_crossing(ay, az, by, bz, row) if row <= by else _edge_crossing(by, bz, cy, cz, row)
+                short = np.floor(short)
+                step = turn if long < short else -turn
+                first_column = int(max(min(long, short) + 1, 0.0))
+                last_column = int(min(max(long, short), columns - 1.0))
+                for column in range(first_column, last_column + 1):
+                    x = ax
+                    if normal_x != 0.0:
+                        x = ax - (normal_y * (row - ay) + normal_z * (column - az)) / normal_x
+                    x = min(max(x, least_x), greatest_x)
+                    plane = int(max(np.ceil(x), 0.0))
+                    if plane >= planes:
+                        continue
+                    if fill == 0:
+                        starts[plane + 1] += 1
+                    else:
+                        crossings[starts[plane]] = step * (row * columns + column + 1)
+                        starts[plane] += 1
+        if fill == 0:
+            for plane in range(planes):
+                starts[plane + 1] += starts[plane]
+            if starts[planes] > len(crossings):
+                return starts[planes]
+        else:
+            for plane in range(planes, 0, -1):
+                starts[plane] = starts[plane - 1]
+            starts[0] = 0
+    return starts[planes]
+
+
+@compiled
+def _count_crossings(starts, crossings, first_plane, last_plane, count):  # type: ignore[no-untyped-def]
+    for c in range(starts[first_plane], starts[last_plane]):
+        crossing = crossings[c]
+        if crossing > 0:
+            count[crossing - 1] += 1
+        else:
+            count[-crossing - 1] -= 1
+
+
+@compiled
+def count_before(starts, crossings, plane, count):  # type: ignore[no-untyped-def]
+    """Set count (rows · columns,) int32 to the crossings of all planes before `plane`."""
+    count[:] = 0
+    _count_crossings(starts, crossings, 0, plane, count)
+
+
+@compiled
+def negate_inside(starts, crossings, first_plane, count, fans, distance):  # type: ignore[no-untyped-def]
+    """Negate distance (planes, rows, columns) float32 where the node is inside.
+
+    count: the crossings before first_plane; brought up to date. fans: (planes, rows, columns) int32, the rounded winding
+    number of the closing fans, or (0, rows, columns) where the surface is closed.
+    """
+    planes, rows, columns = distance.shape
+    for i in range(planes):
+        _count_crossings(starts, crossings, first_plane + i, first_plane + i + 1, count)
+        for j in range(rows):
+            line = distance[i, j]
+            counted = count[j * columns : (j + 1) * columns]
+            if len(fans) == 0:
+                for k in range(columns):
+                    line[k] = -line[k] if counted[k] != 0 else line[k]
+            else:
+                fan = fans[i, j]
+                for k in range(columns):
+                    line[k] = -line[k] if counted[k] != fan[k] else line[k]
