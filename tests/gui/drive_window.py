@@ -21,6 +21,8 @@ FOLDER = Path(sys.argv[1])
 PATIENCE_SECONDS = 120.0
 PROMPT = "slow striped vase"
 STEP = 7  # pixels; every button is higher
+LOOKS_TO_SETTLE = 4
+SWEEPS = 3
 
 
 class GaveUpError(Exception):
@@ -64,6 +66,12 @@ def click(x: float, y: float) -> None:
     screen("click", 1)
 
 
+def look_again() -> dict[str, Any]:
+    """The state once Blender has taken in what the mouse did."""
+    before = state()["looks"]
+    return wait_for("another look", lambda now: now["looks"] >= before + LOOKS_TO_SETTLE)
+
+
 def middle(box: list[int]) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
 
@@ -77,8 +85,7 @@ def open_tab() -> None:
     x, y, width, height = wait_for("the sidebar", lambda now: now["sidebar"][2] > 20)["sidebar"]
     for below in range(15, height, 25):
         click(x + width - 10, y + height - below)
-        time.sleep(0.4)
-        if state()["tab"] == "Gen3D":
+        if look_again()["tab"] == "Gen3D":
             return
     raise GaveUpError(f"There is no Gen3D tab: {state()}")
 
@@ -87,11 +94,10 @@ def find_button(name: str) -> tuple[float, float]:
     """Sweep the mouse down the sidebar until Blender says that it is on that button."""
     x, y, width, height = state()["sidebar"]
     across = x + width * 0.45
-    for below in range(10, height, STEP):
+    for below in [*range(10, height, STEP)] * SWEEPS:
         point(across, y + height - below)
-        time.sleep(0.2)
-        if name in state()["pointed_at"]:
-            return across, y + height - below - STEP
+        if name in look_again()["pointed_at"]:
+            return across, y + height - below - STEP / 2
     raise GaveUpError(f"There is no button {name!r} in the sidebar: {state()}")
 
 

@@ -51,6 +51,7 @@ def watch() -> float:
     sidebar = next(region for region in area.regions if region.type == "UI")
     view = next(region for region in area.regions if region.type == "WINDOW")
     queue = module("session").current().queue
+    watch.looks += 1
     watch.looks_while_busy += queue.busy
     state = {
         "window": [window.width, window.height],
@@ -61,6 +62,7 @@ def watch() -> float:
         "prompt": window.scene.gen3d_text.prompt,
         "busy": queue.busy,
         "stage": queue.time_left.stage,
+        "looks": watch.looks,
         "looks_while_busy": watch.looks_while_busy,
         "error": module("session").current().error,
         "objects": [item.name for item in window.scene.objects if "gen3d_recipe" in item],
@@ -71,7 +73,7 @@ def watch() -> float:
     return WATCH_SECONDS
 
 
-watch.looks_while_busy = 0  # type: ignore[attr-defined]
+watch.looks = watch.looks_while_busy = 0  # type: ignore[attr-defined]
 
 
 def pointed_at(window: Any, area: Any, sidebar: Any) -> str:
