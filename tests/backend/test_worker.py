@@ -289,6 +289,20 @@ def test_the_key_leaves_the_environment_and_the_scripts_folder_the_path(start):
     assert str(BACKEND) not in told["path"]
 
 
+def test_the_real_worker_says_what_it_has_and_refuses_what_it_cannot_make(start):
+    worker = start(script=BACKEND / "start_worker.py")
+    assert worker.hello.fields["reason"] == ""
+    assert "cpu" in worker.hello.fields["devices"]
+    # Other weights than the bundled ones: refused here, and on a machine where the bundled ones are missing as well.
+    recipe = Recipe.create(prompt="a chair", weights={"latent_prior.safetensors": "0" * 64})
+    worker.channel.send(protocol.generate("1", recipe))
+    message = worker.answer()[-1]
+    assert (message.kind, message.fields["exit_code"]) == ("error", 3)
+    assert "weights" in message.fields["message"]
+    worker.channel.send(protocol.shutdown())
+    assert worker.ends_with() == 0
+
+
 def test_a_path_with_blanks_and_letters_of_the_world(start, tmp_path):
     copy = tmp_path / "Möbel & 椅子 – eins" / "gen3d" / "backend"
     shutil.copytree(BACKEND, copy, ignore=lambda folder, names: [name for name in names if not name.endswith(".py")])
