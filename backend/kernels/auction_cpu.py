@@ -25,7 +25,7 @@ FLOAT32_STEP = 2.0**-21  # four rounding errors: no bid raises a price by less t
 def _look_at_all(  # type: ignore[no-untyped-def]
     x, y, z, plain, target, price, value, column, width, kept_target, kept_cost, fewest
 ):
-    """List the targets whose cost plus price lies within `width` of the best; returns (count, complete up to, width)."""
+    """List targets whose cost plus price is within `width` of the best: returns (count, complete up to, new width)."""
     columns = price.shape[1]
     for c in range(columns):
         column[c] = LARGE
