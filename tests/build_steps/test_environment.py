@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import sys
 from pathlib import Path
@@ -208,3 +209,17 @@ def test_every_requirement_is_pinned() -> None:
 
 def test_the_running_python_is_one_that_the_project_supports() -> None:
     assert sys.version_info[:2] in environment.SUPPORTED
+
+
+def test_what_the_worker_asks_of_its_python_is_among_the_requirements() -> None:
+    pinned = set()
+    for name in environment.RUNTIME:
+        lines = (paths.REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+        pinned |= {line.split("==")[0] for line in lines if line and not line.startswith("#")}
+    tree = ast.parse((paths.REPOSITORY / "backend" / "start_worker.py").read_text(encoding="utf-8"))
+    required = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REQUIRED"
+    )
+    assert set(required) <= pinned
