@@ -29,7 +29,7 @@ TRUNCATION = 0.1
 SIGN_TEMPERATURE = 0.02
 LATENT_NOISE = 0.1
 LATENT_WEIGHT = 1e-3
-CHROMA_WEIGHT = 20.0
+CHROMA_WEIGHT = 60.0
 
 CONFIGURATIONS = {
     "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=2e-3)),
