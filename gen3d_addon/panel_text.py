@@ -10,7 +10,7 @@ import bpy
 
 from .runtime import HealthCheck
 
-ICON_WIDTH = 44  # pixels at scale 1: the icon and the panel's margins
+BESIDE_TEXT = 96  # pixels at scale 1 that the text does not have: icon, margins, a box around it, the sidebar's tabs
 DEFAULT_WIDTH = 280  # pixels, where there is no region to ask
 DEFAULT_POINTS = 11.0
 
@@ -45,7 +45,7 @@ def draw_sentence(layout: bpy.types.UILayout, context: bpy.types.Context, senten
     """Draws the sentence as a narrow column of labels."""
     region = context.region
     scale = context.preferences.system.ui_scale or 1.0
-    width = (region.width if region is not None else DEFAULT_WIDTH * scale) - ICON_WIDTH * scale
+    width = (region.width if region is not None else DEFAULT_WIDTH * scale) - BESIDE_TEXT * scale
     styles = context.preferences.ui_styles
     blf.size(0, (styles[0].widget.points if styles else DEFAULT_POINTS) * scale)
     column = layout.column(align=True)

@@ -104,13 +104,14 @@ class GEN3D_UL_history(bpy.types.UIList):
         job = session.current().queue.find(item.job)
         if job is None:
             return
-        row = layout.row(align=True)
+        row = layout.split(factor=0.8)
         row.label(text=job.title, icon=ICONS[job.state])
+        right = row.row()
+        right.alignment = "RIGHT"
         if job.state.over:
-            if job.seconds:
-                row.label(text=in_words(job.seconds))
+            right.label(text=in_words(job.seconds) if job.seconds else "")
         else:
-            row.operator("gen3d.cancel", text="", icon="X", emboss=False).job = job.number
+            right.operator("gen3d.cancel", text="", icon="X", emboss=False).job = job.number
 
 
 class GEN3D_PT_history(Sidebar, bpy.types.Panel):
@@ -161,9 +162,8 @@ def draw_progress(layout: bpy.types.UILayout, now: session.Session) -> None:
         text = "Starting the worker …"
     else:
         text = f"{time_left.stage} · {in_words(time_left.seconds_left(queue.elapsed()))} left"
-    row = layout.row(align=True)
-    row.progress(factor=time_left.overall() if job is not None else 0.0, type="BAR", text=text)
-    row.operator("gen3d.cancel", text="Cancel All" if waiting else "Cancel", icon="X")
+    layout.progress(factor=time_left.overall() if job is not None else 0.0, type="BAR", text=text)
+    layout.operator("gen3d.cancel", text="Cancel All" if waiting else "Cancel", icon="X")
     if waiting:
         layout.label(text=f"{waiting} more waiting", icon="SORTTIME")
 

@@ -18,7 +18,7 @@ class Layout:
     def row(self, **_: object) -> Layout:
         return Layout(self.drawn)
 
-    column = box = row
+    column = box = split = row
 
     def prop(self, data: Any, name: str, **_: object) -> None:
         assert name in data.bl_rna.properties, name
