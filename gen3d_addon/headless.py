@@ -22,7 +22,7 @@ import importlib
 import importlib.util
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _within(low: int, high: int) -> object:
+def _within(low: int, high: int) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
         value = int(text)
         if not low <= value <= high:
