@@ -17,7 +17,7 @@ from .paths import REPOSITORY
 from .processes import run, run_quietly
 
 HEADLESS = REPOSITORY / "gen3d_addon" / "headless.py"
-SAMPLES = 64
+SAMPLES = 24
 
 
 def demo(prompt: str, seed: int, out: Path) -> int:
