@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
@@ -12,9 +10,9 @@ from ..color import linear_to_srgb
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
 
-CANDIDATES = 1 << 20
-"""Texels that are looked at together, for a bound on memory."""
 CHUNK = 1 << 16
+ON_EDGE = 1e-6
+"""Middles of texels this near to a face's edge, in texels, lie in the face."""
 
 
 def bake_texture(
@@ -31,15 +29,13 @@ def bake_texture(
     vertices (V, 3) in model space, faces (F, 3), uvs (F, 3, 2). Only texels whose middle lies in a face are asked for;
     all others repeat the nearest one, so that filtering and mip levels find no foreign colour beyond a chart's border.
     """
-    face_of_texel, weights_of_texel = _faces_of_texels(uvs, size, cancelled)
-    covered = face_of_texel >= 0
+    covered, points = surface_under_texels(vertices, faces, uvs, size)
     texture = np.zeros((size, size, 3), dtype=np.uint8)
     if not covered.any():
         return texture
-    corners = vertices[faces[face_of_texel[covered]]]
-    points = np.einsum("tc,tci->ti", weights_of_texel[covered], corners).astype(np.float32)
     colors = field_colors(field, points, cancelled=cancelled)
     texture[covered] = np.rint(255 * linear_to_srgb(colors)).astype(np.uint8)
+    check_cancelled(cancelled)
     nearest = distance_transform_edt(~covered, return_distances=False, return_indices=True)
     return texture[tuple(nearest)]
 
@@ -53,48 +49,58 @@ def field_colors(field: Field, points: np.ndarray, *, cancelled: IsCancelled | N
     return np.clip(np.concatenate(parts), 0, 1)
 
 
-def _faces_of_texels(uvs: np.ndarray, size: int, cancelled: IsCancelled | None) -> tuple[np.ndarray, np.ndarray]:
-    """For each texel the face that its middle lies in, (size, size) int32, −1 for none, and the weights of that face's
-    corners there, (size, size, 3) float32."""
-    face_of_texel = np.full((size, size), -1, dtype=np.int32)
-    weights_of_texel = np.zeros((size, size, 3), dtype=np.float32)
+def surface_under_texels(
+    vertices: np.ndarray, faces: np.ndarray, uvs: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which texels have their middle in a face, (size, size) bool, and the points of the surface (N, 3) float32 that
+    they show, in the order of that mask."""
     # Texel (row, column) has its middle at (column, row) in these units.
     corners = np.stack([uvs[..., 0], 1 - uvs[..., 1]], axis=-1).astype(np.float64) * size - 0.5
-    low = np.clip(np.ceil(corners.min(axis=1)), 0, size).astype(np.int64)
-    high = np.clip(np.floor(corners.max(axis=1)), -1, size - 1).astype(np.int64)
-    extent = np.maximum(high - low + 1, 0)
-    for chunk in _chunks(extent.prod(axis=1)):
-        check_cancelled(cancelled)
-        number = extent[chunk].prod(axis=1)
-        face = np.repeat(np.arange(chunk.start, chunk.stop), number)
-        step = np.arange(len(face)) - np.repeat(np.cumsum(number) - number, number)
-        width = extent[face, 0]
-        texel = low[face] + np.stack([step % width, step // width], axis=1)
-        weights = _barycentric(corners[face], texel)
-        inside = (weights >= -1e-9).all(axis=1)
-        column, row = texel[inside].T
-        face_of_texel[row, column] = face[inside]
-        weights_of_texel[row, column] = weights[inside]
-    return face_of_texel, weights_of_texel
-
-
-def _chunks(work: np.ndarray) -> Iterator[slice]:
-    """Slices of the faces with about CANDIDATES texels each."""
-    ends = np.cumsum(work)
-    begin = 0
-    while begin < len(work):
-        done = ends[begin - 1] if begin else 0
-        end = max(int(np.searchsorted(ends, done + CANDIDATES, side="right")), begin + 1)
-        yield slice(begin, end)
-        begin = end
-
-
-def _barycentric(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Weights (N, 3) of the corners of triangles (N, 3, 2) at points (N, 2); negative outside and for flat ones."""
-    origin = triangles[:, 0]
-    (ux, uy), (vx, vy), (px, py) = (triangles[:, 1] - origin).T, (triangles[:, 2] - origin).T, (points - origin).T
+    (ux, uy), (vx, vy) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
     doubled_area = ux * vy - uy * vx
-    flat = np.abs(doubled_area) < 1e-12
-    scale = 1 / np.where(flat, 1, doubled_area)
-    second, third = (px * vy - py * vx) * scale, (ux * py - uy * px) * scale
-    return np.where(flat[:, None], -1, np.stack([1 - second - third, second, third], axis=1))
+    solid = np.abs(doubled_area) > 1e-9
+    corners, positions, scale = corners[solid], vertices[faces[solid]].astype(np.float64), 1 / doubled_area[solid, None]
+    ux, uy, vx, vy = (side[solid, None] for side in (ux, uy, vx, vy))
+
+    # Position is linear over a face: what one column and what one row add to it.
+    second, third = positions[:, 1] - positions[:, 0], positions[:, 2] - positions[:, 0]
+    by_column, by_row = (vy * second - uy * third) * scale, (ux * third - vx * second) * scale
+
+    face, row, column = _texels_in_triangles(corners, size)
+    offset = np.stack([column, row], axis=1) - corners[face, 0]
+    shown = np.zeros((size, size, 3), dtype=np.float32)
+    shown[row, column] = positions[face, 0] + offset[:, :1] * by_column[face] + offset[:, 1:] * by_row[face]
+    covered = np.zeros((size, size), dtype=bool)
+    covered[row, column] = True
+    return covered, shown[covered]
+
+
+def _texels_in_triangles(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Triangle, row and column of each whole-numbered point (column, row) inside triangles (T, 3, 2); row by row, as
+    each row crosses a triangle in one span."""
+    top = np.clip(np.ceil(corners[..., 1].min(axis=1) - ON_EDGE), 0, size).astype(np.int64)
+    bottom = np.clip(np.floor(corners[..., 1].max(axis=1) + ON_EDGE), -1, size - 1).astype(np.int64)
+    triangle, step = _runs(bottom - top + 1)
+    row = top[triangle] + step
+
+    left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
+    for index in range(3):
+        start, end = corners[triangle, index], corners[triangle, (index + 1) % 3]
+        low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+        along = (np.clip(row, low, high) - start[:, 1]) / np.where(high > low, end[:, 1] - start[:, 1], 1)
+        crossing = start[:, 0] + along * (end[:, 0] - start[:, 0])
+        meets = (row >= low - ON_EDGE) & (row <= high + ON_EDGE)
+        level = meets & (high <= low)
+        left = np.where(meets, np.minimum(left, np.where(level, np.minimum(start[:, 0], end[:, 0]), crossing)), left)
+        right = np.where(meets, np.maximum(right, np.where(level, np.maximum(start[:, 0], end[:, 0]), crossing)), right)
+    first = np.clip(np.ceil(left - ON_EDGE), 0, size).astype(np.int64)
+    last = np.clip(np.floor(right + ON_EDGE), -1, size - 1).astype(np.int64)
+    span, step = _runs(last - first + 1)
+    return triangle[span], row[span], first[span] + step
+
+
+def _runs(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each item as many entries as its length (none when negative): the item's index, and a count from 0."""
+    lengths = np.maximum(lengths, 0)
+    item = np.repeat(np.arange(len(lengths)), lengths)
+    return item, np.arange(len(item)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
