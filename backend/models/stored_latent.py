@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError, MachineError
@@ -19,9 +19,11 @@ def save_latent(path: Path, latent: Tensor, weights: dict[str, str]) -> None:
     path = Path(path)
     unfinished = path.with_name(path.name + ".unfinished")
     try:
-        save_file({"latent": latent.detach().cpu().float().contiguous()}, unfinished, {"weights": json.dumps(weights)})
+        content = save({"latent": latent.detach().cpu().float().contiguous()}, {"weights": json.dumps(weights)})
+        # Through bytes: safetensors' own file writer makes files that only their owner can read.
+        unfinished.write_bytes(content)
         os.replace(unfinished, path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         with suppress(OSError):
             unfinished.unlink()
         raise MachineError(f"The latent cannot be written to {path} ({error}).") from error

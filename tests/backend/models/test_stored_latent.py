@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 
 from backend.errors import InputError, MachineError
-from backend.models import stored_latent
 from backend.models.stored_latent import load_latent, save_latent
 
 WEIGHTS = {"shape_autoencoder.safetensors": "a" * 64}
@@ -60,13 +59,15 @@ def test_a_disk_that_cannot_take_it_leaves_the_old_file_whole(
     path = tmp_path / "latent.safetensors"
     save_latent(path, latent, WEIGHTS)
 
-    def full(tensors: dict[str, torch.Tensor], target: Path, metadata: dict[str, str]) -> None:
-        target.write_bytes(b"half a la")
+    def full(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(content[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stored_latent, "save_file", full)
-    with pytest.raises(MachineError, match=r"cannot be written .*No space left"):
-        save_latent(path, latent + 1, WEIGHTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(MachineError, match=r"cannot be written .*No space left"):
+            save_latent(path, latent + 1, WEIGHTS)
     assert torch.equal(load_latent(path, WEIGHTS), latent)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 

@@ -9,7 +9,7 @@ import torch
 from backend.data.packing import PackedData, pack
 from backend.data.sampling import signed_distance
 from backend.models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
-from backend.training.shape_autoencoder import ShapeSampler, color_error, evaluate, losses_of
+from backend.training.shape_autoencoder import CHROMA_WEIGHT, ShapeSampler, color_error, evaluate, losses_of
 
 CPU = torch.device("cpu")
 TINY = ShapeAutoencoderConfig(
@@ -110,11 +110,11 @@ def test_shapes_without_colour_do_not_teach_any(data: PackedData) -> None:
     assert all(torch.isfinite(value) and value.ndim == 0 for value in losses.values())
 
 
-def test_colour_error_weighs_hue_more_than_brightness() -> None:
+def test_colour_error_takes_brightness_and_hue_apart() -> None:
     target = torch.full((1, 5, 3), 0.5)
-    assert color_error(target + 0.2, target).item() == pytest.approx(0.2)
+    assert color_error(target + 0.2, target).item() == pytest.approx(0.2, abs=1e-5)
     shift = torch.tensor([0.2, -0.1, -0.1])  # grey stays the same
-    assert color_error(target + shift, target).item() == pytest.approx(3 * 0.4 / 3)
+    assert color_error(target + shift, target).item() == pytest.approx(CHROMA_WEIGHT * 0.06 / 3, rel=1e-4)
 
 
 def test_losses_vanish_for_the_truth(data: PackedData) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from backend.errors import MachineError
-from backend.weights import bundled
 from backend.weights.bundled import expected_hashes, load_weights, save_weights, sha256
 
 NAME = "tiny.safetensors"
@@ -90,12 +89,15 @@ def test_weights_that_are_not_the_recorded_ones_are_refused(damage: str, folder:
         load_weights(NAME, folder)
 
 
+def test_weights_can_be_read_by_whom_other_files_can(folder: Path) -> None:
+    (folder / "plain").write_bytes(b"")
+    assert (folder / NAME).stat().st_mode == (folder / "plain").stat().st_mode
+
+
 @pytest.mark.parametrize("content", [b"no safetensors at all", None])
 def test_a_recorded_file_that_is_no_weights_file_is_refused(content: bytes | None, folder: Path) -> None:
     path = folder / NAME
     if content is None:
-        from safetensors.torch import save_file
-
         save_file({"matrix": torch.zeros(2)}, path)  # whole, but without the configuration
     else:
         path.write_bytes(content)
@@ -113,11 +115,13 @@ def test_a_damaged_record_of_hashes_is_told(folder: Path) -> None:
 def test_a_cut_off_save_leaves_the_old_weights_whole(
     folder: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-        path.write_bytes(b"half")
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[:100])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundled, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_weights(NAME, {**state, "matrix": state["matrix"] + 1}, CONFIG, folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_weights(NAME, {**state, "matrix": state["matrix"] + 1}, CONFIG, folder)
     assert torch.equal(load_weights(NAME, folder)[0]["matrix"], state["matrix"].half().float())
