@@ -1,8 +1,9 @@
 """Headless runs: read recipes, have the worker make them, write meshes, .blend files and pictures.
 
-GLB files are written by the backend's own `write_mesh`, not by Blender's exporter: so the file is, byte for byte, what
-`python -m backend` writes from the same recipe, in every version of Blender. A .blend holds the object as the panel
-would have added it; with a picture asked for, the studio is in it too.
+GLB files are written by the backend's own `write_mesh`, not by Blender's exporter: so the file holds what
+`python -m backend` writes from the same recipe, whatever the version of Blender and its exporter's settings. (That
+module needs NumPy alone, as all that the add-on imports of the backend.) A .blend holds the object as the panel would
+have added it; with a picture asked for, the studio is in it too.
 
 Meant for a process of its own: the open scene is replaced by an empty one for each job that needs one.
 """

@@ -21,7 +21,7 @@ def units_per_metre(scene: bpy.types.Scene) -> float:
 def to_scene_units(vertices: np.ndarray, transform: np.ndarray, scene: bpy.types.Scene) -> np.ndarray:
     """Take (V, 3) model-space vertices through `transform` (4, 4: model space to metres) to (V, 3) float32 units.
 
-    The arithmetic is done in float64, so that the same mesh gives the same bits on every platform.
+    The arithmetic is done in float64 and rounded once.
     """
     metres = vertices.astype(np.float64) @ transform[:3, :3].T + transform[:3, 3]
     return np.ascontiguousarray(metres * units_per_metre(scene), dtype=np.float32)

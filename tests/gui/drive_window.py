@@ -104,7 +104,7 @@ def find_button(name: str) -> tuple[float, float]:
 def drive() -> dict[str, Any]:
     open_tab()
     picture("tab.png")
-    click(*find_button("gen3d_text.prompt"))
+    click(*find_button("prompt"))
     time.sleep(0.5)
     screen("type", "--delay", "40", PROMPT)
     screen("key", "Return")

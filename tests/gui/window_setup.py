@@ -79,11 +79,11 @@ watch.looks = watch.looks_while_busy = 0  # type: ignore[attr-defined]
 def pointed_at(window: Any, area: Any, sidebar: Any) -> str:
     """The operator or property whose button the mouse is on, as Blender itself sees it."""
     with bpy.context.temp_override(window=window, area=area, region=sidebar):
-        if bpy.ops.ui.copy_python_command_button.poll():
-            bpy.ops.ui.copy_python_command_button()
-            return bpy.context.window_manager.clipboard
-        pointed = getattr(bpy.context, "property", None)
-        return str(pointed[1]) if pointed else ""
+        for copy in (bpy.ops.ui.copy_python_command_button, bpy.ops.ui.copy_data_path_button):
+            if copy.poll():
+                copy()
+                return bpy.context.window_manager.clipboard
+    return ""
 
 
 set_up()
