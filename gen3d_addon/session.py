@@ -174,7 +174,7 @@ def start_timer() -> None:
 def place_is_free() -> bool:
     """Whether an object may appear now: not under a running render, not in the middle of a move, and not while the user
     edits, sculpts or paints, for then undo belongs to that mode alone."""
-    if bpy.app.is_job_running("RENDER"):
+    if bpy.context.window_manager.is_interface_locked or bpy.app.is_job_running("RENDER"):
         return False
     for window in bpy.context.window_manager.windows:
         active = window.view_layer.objects.active
