@@ -26,6 +26,7 @@ from .backend.recipe import MachineError, Recipe, Result
 START_SECONDS = 120.0  # importing torch from a cold disk can take most of a minute
 OBEY_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
+JOIN_SECONDS = 5.0  # the process is gone by then; the reader only tidies up, on a busy machine not at once
 LOG_LINES = 20
 LOG_TAIL_BYTES = 16_384
 
@@ -182,7 +183,7 @@ class WorkerClient:
         self._process.kill()
         self._process.wait()
         if self._reader is not threading.current_thread():
-            self._reader.join(CLOSE_SECONDS)
+            self._reader.join(JOIN_SECONDS)
 
     def _send(self, message: protocol.Message) -> None:
         channel = self._channel
