@@ -20,10 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 from . import generate
+from .data.mesh_files import WRITABLE, write_mesh
 from .errors import Cancelled, InputError, MachineError
 from .recipe import Parameter, Recipe, method
 
-MESH_SUFFIXES = (".glb", ".obj", ".ply")
 LATENT_SUFFIXES = (".safetensors",)
 _TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         if parameter.name in ("detail", "face_count"):
             _add_parameter(decode, parameter)
 
-    for command, suffixes in ((text, MESH_SUFFIXES), (encode, LATENT_SUFFIXES), (decode, MESH_SUFFIXES)):
+    for command, suffixes in ((text, WRITABLE), (encode, LATENT_SUFFIXES), (decode, WRITABLE)):
         command.add_argument("--out", type=Path, required=True, help=f"the file to write ({' or '.join(suffixes)})")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
     return parser
@@ -109,9 +109,7 @@ def _text(arguments: argparse.Namespace) -> None:
     recipe = Recipe.create(
         prompt=arguments.prompt, seed=arguments.seed, **{name: getattr(arguments, name) for name in names}
     )
-    _check_output(arguments.out, MESH_SUFFIXES)
-    from .data.mesh_files import write_mesh
-
+    _check_output(arguments.out, WRITABLE)
     with _ProgressBar() as progress:
         result = generate(recipe, progress=progress, device=arguments.device)
         progress("Texturing", 1.0)
@@ -135,7 +133,7 @@ def _text(arguments: argparse.Namespace) -> None:
 
 def _encode(arguments: argparse.Namespace) -> None:
     _check_output(arguments.out, LATENT_SUFFIXES)
-    from .data.mesh_files import read_mesh
+    from .data.mesh_reading import read_mesh
     from .models.stored_latent import save_latent
     from .tasks.loaded_models import choose_device, shape_space
     from .tasks.placement import model_transform
@@ -149,8 +147,7 @@ def _encode(arguments: argparse.Namespace) -> None:
 def _decode(arguments: argparse.Namespace) -> None:
     # The same ranges as a recipe's, checked in the same place.
     Recipe.create(prompt="anything", detail=arguments.detail, face_count=arguments.face_count)
-    _check_output(arguments.out, MESH_SUFFIXES)
-    from .data.mesh_files import write_mesh
+    _check_output(arguments.out, WRITABLE)
     from .models.stored_latent import load_latent
     from .tasks.loaded_models import choose_device, shape_space
 

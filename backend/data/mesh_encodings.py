@@ -1,17 +1,18 @@
 """Meshes as the bytes of files: glTF binary 2.0, Wavefront OBJ and PLY.
 
+Standard library and NumPy only: Blender's own Python writes files too.
+
 Vertices arrive in Blender's frame (Z up, front −Y). GLB and OBJ turn them into their own (Y up, front +Z), PLY keeps
 them.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import struct
+import zlib
 
 import numpy as np
-from PIL import Image
 
 from ..color import linear_to_srgb
 from ..mesh import Mesh
@@ -19,6 +20,7 @@ from ..mesh import Mesh
 ROUGHNESS = 0.8
 _FLOAT, _UNSIGNED_INT = 5126, 5125
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
+_DIFFERENCE_FROM_ABOVE = 2
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
@@ -136,25 +138,28 @@ def obj_bytes(mesh: Mesh, material_file: str) -> bytes:
     positions = to_y_up(mesh.vertices)
     if mesh.colors is not None and mesh.texture is None:
         colors = linear_to_srgb(np.clip(mesh.colors, 0, 1))
-        lines += ["v %.7g %.7g %.7g %.4f %.4f %.4f" % tuple(row) for row in np.hstack([positions, colors]).tolist()]
+        lines += _text_rows("v {:.7g} {:.7g} {:.7g} {:.4f} {:.4f} {:.4f}", np.hstack([positions, colors]))
     else:
-        lines += ["v %.7g %.7g %.7g" % tuple(row) for row in positions.tolist()]
+        lines += _text_rows("v {:.7g} {:.7g} {:.7g}", positions)
     names = [(mesh.faces + 1).reshape(-1)]
     separator = ""
     if mesh.uvs is not None:
         uvs, uv_index = np.unique(mesh.uvs.reshape(-1, 2), axis=0, return_inverse=True)
-        lines += ["vt %.7g %.7g" % tuple(row) for row in uvs.tolist()]
+        lines += _text_rows("vt {:.7g} {:.7g}", uvs)
         names.append(uv_index.reshape(-1) + 1)
         separator = "/"
     if mesh.normals is not None:
-        lines += ["vn %.5f %.5f %.5f" % tuple(row) for row in to_y_up(mesh.normals).tolist()]
+        lines += _text_rows("vn {:.5f} {:.5f} {:.5f}", to_y_up(mesh.normals))
         separator = "/" if separator else "//"
         names.append(names[0])
-    corner = separator.join(["%d"] * len(names))
+    corner = separator.join(["{}"] * len(names))
     lines += ["usemtl Gen3D", "s 1" if mesh.normals is not None else "s off"]
-    face = f"f {corner} {corner} {corner}"
-    lines += [face % tuple(row) for row in np.stack(names, axis=1).reshape(len(mesh.faces), -1).tolist()]
+    lines += _text_rows(f"f {corner} {corner} {corner}", np.stack(names, axis=1).reshape(len(mesh.faces), -1))
     return ("\n".join(lines) + "\n").encode()
+
+
+def _text_rows(form: str, rows: np.ndarray) -> list[str]:
+    return [form.format(*row) for row in rows.tolist()]
 
 
 def mtl_bytes(texture_file: str | None) -> bytes:
@@ -188,7 +193,17 @@ def ply_bytes(mesh: Mesh) -> bytes:
 
 
 def png_bytes(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as PNG."""
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", compress_level=4)
-    return stream.getvalue()
+    """(H, W, 3) uint8 as PNG. Each row is stored as its difference from the one above, which packs smooth colours."""
+    height, width, _ = image.shape
+    rows = image.reshape(height, -1)
+    above = np.vstack([np.zeros((1, rows.shape[1]), dtype=np.uint8), rows[:-1]])
+    filtered = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
+    filtered[:, 0] = _DIFFERENCE_FROM_ABOVE
+    np.subtract(rows, above, out=filtered[:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
+    chunks = ((b"IHDR", header), (b"sRGB", b"\0"), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, content) for kind, content in chunks)
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

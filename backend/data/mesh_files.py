@@ -1,4 +1,7 @@
-"""Writing meshes to files: .glb, .obj (with .mtl and .png beside it) and .ply. Reading them is mesh_reading's."""
+"""Writing meshes to files: .glb, .obj (with .mtl and .png beside it) and .ply.
+
+Standard library and NumPy only, as Blender's own Python writes files too; mesh_reading reads, and needs more.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,6 @@ import numpy as np
 from ..errors import InputError, MachineError
 from ..mesh import Mesh
 from .mesh_encodings import glb_bytes, mtl_bytes, obj_bytes, ply_bytes, png_bytes
-from .mesh_reading import read_mesh
-
-__all__ = ["WRITABLE", "read_mesh", "write_files", "write_mesh"]
 
 WRITABLE = (".glb", ".obj", ".ply")
 
@@ -22,13 +22,15 @@ WRITABLE = (".glb", ".obj", ".ply")
 def write_mesh(path: str | os.PathLike[str], mesh: Mesh, transform: np.ndarray | None = None) -> None:
     """Write the mesh, its vertices taken through the (4, 4) transform first, in the format that the name ends in.
 
-    Files that were there stay whole unless all new ones could be written. Raises InputError when the ending or the
-    folder is none that can be written to, MachineError when the disk is full or the file cannot be replaced.
+    Files that were there stay whole unless all new ones could be written. Raises InputError for a mesh without faces
+    and for an ending or folder that cannot be written to, MachineError when the disk is full or refuses otherwise.
     """
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in WRITABLE:
         raise InputError(f"Cannot write '{path.name}': the name must end in .glb, .obj or .ply.")
+    if not len(mesh.faces):
+        raise InputError(f"'{path.name}' was not written: the mesh has no faces.")
     if transform is not None:
         mesh = mesh.transformed(transform)
     if ending == ".glb":

@@ -44,9 +44,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
 
     vertices = np.concatenate([part.vertices for part in parts])
     if not np.isfinite(vertices).all():
-        raise InputError(
-            f"'{path.name}' has vertices whose coordinates are not numbers; repair it and export it again."
-        )
+        raise InputError(f"'{path.name}' has vertices whose coordinates are not numbers; export it again.")
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)])
     if faces.min() < 0 or faces.max() >= len(vertices):
