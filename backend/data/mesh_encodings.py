@@ -131,10 +131,10 @@ def _vertices_with_one_uv(mesh: Mesh) -> tuple[np.ndarray, np.ndarray | None, np
     return corners["vertex"][first], mesh.uvs.reshape(-1, 2)[first], inverse.reshape(-1, 3)
 
 
-def obj_bytes(mesh: Mesh, material_file: str) -> bytes:
-    """Wavefront OBJ that names its material file. Without a texture, vertex colours follow the positions in sRGB, as
-    MeshLab and Blender read them."""
-    lines = ["# Gen3D", f"mtllib {material_file}", "o Gen3D"]
+def obj_bytes(mesh: Mesh, material_file: str | None) -> bytes:
+    """Wavefront OBJ that names its material file, if any. Without a texture, vertex colours follow the positions in
+    sRGB, as MeshLab and Blender read them."""
+    lines = ["# Gen3D", *([f"mtllib {material_file}"] if material_file else []), "o Gen3D"]
     positions = to_y_up(mesh.vertices)
     if mesh.colors is not None and mesh.texture is None:
         colors = linear_to_srgb(np.clip(mesh.colors, 0, 1))
@@ -153,7 +153,7 @@ def obj_bytes(mesh: Mesh, material_file: str) -> bytes:
         separator = "/" if separator else "//"
         names.append(names[0])
     corner = separator.join(["{}"] * len(names))
-    lines += ["usemtl Gen3D", "s 1" if mesh.normals is not None else "s off"]
+    lines += [*(["usemtl Gen3D"] if material_file else []), "s 1" if mesh.normals is not None else "s off"]
     lines += _text_rows(f"f {corner} {corner} {corner}", np.stack(names, axis=1).reshape(len(mesh.faces), -1))
     return ("\n".join(lines) + "\n").encode()
 
@@ -162,11 +162,9 @@ def _text_rows(form: str, rows: np.ndarray) -> list[str]:
     return [form.format(*row) for row in rows.tolist()]
 
 
-def mtl_bytes(texture_file: str | None) -> bytes:
-    """The material that an OBJ of ours names."""
-    lines = ["# Gen3D", "newmtl Gen3D", "Kd 1 1 1", "Ks 0 0 0", "illum 1"]
-    if texture_file is not None:
-        lines.append(f"map_Kd {texture_file}")
+def mtl_bytes(texture_file: str) -> bytes:
+    """The material that an OBJ with a texture names."""
+    lines = ["# Gen3D", "newmtl Gen3D", "Kd 1 1 1", "Ks 0 0 0", "illum 1", f"map_Kd {texture_file}"]
     return ("\n".join(lines) + "\n").encode()
 
 

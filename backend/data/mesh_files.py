@@ -1,4 +1,4 @@
-"""Writing meshes to files: .glb, .obj (with .mtl and .png beside it) and .ply.
+"""Writing meshes to files: .glb, .obj (with .mtl and .png beside it where there is a texture) and .ply.
 
 Standard library and NumPy only, as Blender's own Python writes files too; mesh_reading reads, and needs more.
 """
@@ -37,14 +37,14 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh, transform: np.ndarray |
         write_files({path: glb_bytes(mesh)})
     elif ending == ".ply":
         write_files({path: ply_bytes(mesh)})
+    elif mesh.texture is None:
+        write_files({path: obj_bytes(mesh, None)})
     else:
         # Names in OBJ and MTL files end at a blank in many readers.
         beside = path.with_name("_".join(path.stem.split()))
         material, picture = beside.with_suffix(".mtl"), beside.with_suffix(".png")
-        contents = {material: mtl_bytes(picture.name if mesh.texture is not None else None)}
-        if mesh.texture is not None:
-            contents[picture] = png_bytes(mesh.texture)
-        write_files(contents | {path: obj_bytes(mesh, material.name)})
+        material_bytes = mtl_bytes(picture.name)
+        write_files({picture: png_bytes(mesh.texture), material: material_bytes, path: obj_bytes(mesh, material.name)})
 
 
 def write_files(contents: dict[Path, bytes]) -> None:

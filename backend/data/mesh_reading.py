@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,20 +63,37 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     return Mesh(vertices, faces, colors, None, None if uvs is None else uvs[whole], texture)
 
 
-def _triangle_parts(path: Path, ending: str) -> list[trimesh.Trimesh]:
+@dataclass(frozen=True)
+class _Part:
+    """One mesh of the scene where it stands: vertices (V, 3) float64, faces (F, 3) int, and what it looks like."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    visual: ColorVisuals | TextureVisuals | None
+
+
+def _triangle_parts(path: Path, ending: str) -> list[_Part]:
     """The scene's meshes with their nodes' transforms applied."""
+    parts = []
     try:
         scene = trimesh.load_scene(str(path), file_type=ending[1:], process=False)
-        parts = scene.dump(concatenate=False)
+        for node in scene.graph.nodes_geometry:
+            transform, name = scene.graph[node]
+            shape = scene.geometry[name]
+            if isinstance(shape, trimesh.Trimesh) and len(shape.faces):
+                linear = transform[:3, :3]
+                faces = np.asarray(shape.faces)
+                vertices = np.asarray(shape.vertices) @ linear.T + transform[:3, 3]
+                parts.append(_Part(vertices, faces[:, ::-1] if np.linalg.det(linear) < 0 else faces, shape.visual))
     except MemoryError:
         raise
     except Exception as error:
         # The readers of five formats meet damage in too many ways to name; the reason goes along.
         raise InputError(f"'{path.name}' cannot be read as {ending[1:].upper()}: {error}") from error
-    return [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    return parts
 
 
-def _joined_colors(parts: list[trimesh.Trimesh], ending: str) -> np.ndarray | None:
+def _joined_colors(parts: list[_Part], ending: str) -> np.ndarray | None:
     colors = [_linear_colors(part, ending) for part in parts]
     if all(color is None for color in colors):
         return None
@@ -86,7 +104,7 @@ def _joined_colors(parts: list[trimesh.Trimesh], ending: str) -> np.ndarray | No
     return np.clip(np.concatenate(filled), 0, 1).astype(np.float32)
 
 
-def _linear_colors(part: trimesh.Trimesh, ending: str) -> np.ndarray | None:
+def _linear_colors(part: _Part, ending: str) -> np.ndarray | None:
     """Linear RGB at the vertices (V, 3), or None where the file says nothing about colour."""
     visual = part.visual
     if isinstance(visual, TextureVisuals):
@@ -97,7 +115,7 @@ def _linear_colors(part: trimesh.Trimesh, ending: str) -> np.ndarray | None:
     return encoded if ending in _LINEAR_VERTEX_COLORS else srgb_to_linear(encoded)
 
 
-def _material_colors(part: trimesh.Trimesh, visual: TextureVisuals) -> np.ndarray | None:
+def _material_colors(part: _Part, visual: TextureVisuals) -> np.ndarray | None:
     material = _as_pbr(visual.material)
     if material is None:
         return None
@@ -138,17 +156,20 @@ def _texture_of(material: PBRMaterial) -> np.ndarray | None:
 def _texels_at(image: np.ndarray, uvs: np.ndarray) -> np.ndarray:
     """The texel that each UV (N, 2) falls on, repeating beyond the border, v = 1 at the top: (N, 3) uint8."""
     height, width = image.shape[:2]
-    u, v = np.mod(np.nan_to_num(uvs), 1).T
+    uvs = np.nan_to_num(uvs)
+    u, v = np.where((uvs < 0) | (uvs > 1), np.mod(uvs, 1), uvs).T
     row = np.minimum((1 - v) * height, height - 1).astype(np.int64)
     return image[row, np.minimum(u * width, width - 1).astype(np.int64)]
 
 
-def _single_texture(parts: list[trimesh.Trimesh]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _single_texture(parts: list[_Part]) -> tuple[np.ndarray | None, np.ndarray | None]:
     """UVs at the file's vertices (V, 2) and the texture, when one image alone colours the whole file."""
     images, uvs = [], []
     for part in parts:
         visual = part.visual
-        material = _as_pbr(visual.material) if isinstance(visual, TextureVisuals) else None
+        if not isinstance(visual, TextureVisuals):
+            return None, None
+        material = _as_pbr(visual.material)
         if material is None or visual.uv is None or (image := _texture_of(material)) is None:
             return None, None
         factor = _base_color(material)

@@ -9,19 +9,25 @@ from .topology import edge_groups, fans, half_edge_mates, next_corner, without_u
 SEPARATION = 0.02
 """How far copies of one vertex move apart: this share of the way to the middle of their own faces."""
 
+SAME_PLACE = 1e-7
+"""Vertices this near to one another, in model units, are at one place: float32 knows no finer ones at 1."""
+
 
 def make_manifold(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same surface with two faces at each edge and one fan of faces around each vertex.
 
     vertices (V, 3) float, faces (F, 3) int: closed (each edge walked as often one way as the other) and outward, else
-    ValueError. Faces without area by their indices and pairs of faces that cancel are dropped. Where more than two
-    faces meet in an edge, or two fans in a vertex, the surface is cut along the air between its solids; the copies of
-    a vertex move apart a little, so that nobody who merges vertices by position undoes the cut.
+    ValueError. Vertices at one place become one, then faces that have a vertex twice and pairs of faces that cancel
+    are dropped. Where more than two faces meet in an edge, or two fans in a vertex, the surface is cut along the air
+    between its solids; the copies of a vertex move apart a little, so that whoever merges vertices by position does
+    not undo the cut. No face is left of a surface that is flat all over.
 
     Returns vertices (V', 3) float32 and faces (F', 3) int32; unused vertices are gone.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
-    faces = _without_cancelling_faces(np.asarray(faces))
+    faces = _without_cancelling_faces(_first_at_place(vertices)[faces])
+    if not len(faces):
+        return np.empty((0, 3), dtype=np.float32), np.empty((0, 3), dtype=np.int32)
     site = np.arange(len(vertices))
     while True:
         mate = half_edge_mates(vertices, faces)
@@ -35,6 +41,12 @@ def make_manifold(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, 
     vertices = _move_copies_apart(vertices, faces, site)
     vertices, faces = without_unused_vertices(vertices, faces)
     return vertices.astype(np.float32), faces
+
+
+def _first_at_place(vertices: np.ndarray) -> np.ndarray:
+    """For each vertex the first one at the same place, (V,)."""
+    _, first, inverse = np.unique((vertices / SAME_PLACE).round(), axis=0, return_index=True, return_inverse=True)
+    return first[inverse.reshape(-1)]
 
 
 def _without_cancelling_faces(faces: np.ndarray) -> np.ndarray:
@@ -117,5 +129,5 @@ def _move_copies_apart(vertices: np.ndarray, faces: np.ndarray, site: np.ndarray
     number = np.bincount(corners, minlength=len(vertices))
     middles = np.repeat(vertices[faces].mean(axis=1), 3, axis=0)
     around = np.stack([np.bincount(corners, middles[:, axis], len(vertices)) for axis in range(3)], axis=1)
-    around /= np.maximum(number, 1)[:, None]
-    return np.where(copied[:, None], vertices + SEPARATION * (around - vertices), vertices)
+    middle = around / np.maximum(number, 1)[:, None]
+    return np.where(copied[:, None], vertices + SEPARATION * (middle - vertices), vertices)

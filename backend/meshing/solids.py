@@ -21,6 +21,8 @@ def keep_solids(
     cavity), and parts with less than `smallest_share` of the largest part's volume. Nothing is left of a surface that
     encloses no volume.
     """
+    if not len(faces):
+        return vertices, faces
     part = connected_parts(faces)
     a, b, c = (vertices[faces] - vertices[faces].mean(axis=(0, 1))).astype(np.float64).transpose(1, 0, 2)
     volume = np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)) / 6)

@@ -235,7 +235,7 @@ def test_names_and_folders_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".glb", ".obj", ".ply"])
 def test_full_disk_leaves_the_old_files_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     path = tmp_path / f"box{ending}"
-    write_mesh(path, box_mesh(textured=False))
+    write_mesh(path, box_mesh())
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
     named_temporary_file = mesh_files.tempfile.NamedTemporaryFile

@@ -97,6 +97,21 @@ def test_cancelling_and_flat_faces_go() -> None:
     assert len(vertices) == 8
 
 
+def test_sheets_folded_onto_one_another_go() -> None:
+    """A second box squashed flat onto the first one's side, with vertices of its own: no volume, same places."""
+    flap = CUBE.copy()
+    flap.vertices[:, 0] = 0.5
+    whole = trimesh.util.concatenate([CUBE, flap])
+    vertices, faces = make_manifold(whole.vertices, whole.faces)
+    assert_sound_to_others(vertices, faces)
+    assert enclosed_volume(vertices, faces) == pytest.approx(1, rel=0.05)
+
+
+def test_nothing_is_left_of_a_surface_that_is_flat_all_over() -> None:
+    vertices, faces = make_manifold(CUBE.vertices, np.array([[0, 1, 2], [2, 1, 0]]))
+    assert vertices.shape == faces.shape == (0, 3)
+
+
 def test_open_surface_is_refused() -> None:
     with pytest.raises(ValueError, match="closed"):
         make_manifold(CUBE.vertices, CUBE.faces[1:])
