@@ -29,7 +29,7 @@ import numpy as np
 from backend import Recipe, generate
 result = generate(Recipe.from_json(sys.argv[1]))
 mesh = result.mesh
-np.savez(sys.argv[2], vertices=mesh.vertices, faces=mesh.faces, colors=mesh.colors, uvs=mesh.uvs,
+np.savez(sys.argv[2], vertices=mesh.vertices, faces=mesh.faces, colors=mesh.colors, normals=mesh.normals, uvs=mesh.uvs,
          texture=mesh.texture, transform=result.transform)
 print(result.recipe.to_json())
 """
