@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ..representations.field import Field
 
-RESOLUTION = 40
+RESOLUTION = 32
 
 
 def wholeness(field: Field, resolution: int = RESOLUTION) -> float:
@@ -23,6 +23,6 @@ def wholeness(field: Field, resolution: int = RESOLUTION) -> float:
     return float(volumes.max() / volumes.sum()) if len(volumes) else 0.0
 
 
-def most_whole(fields: Sequence[Field]) -> int:
+def most_whole(fields: Iterable[Field]) -> int:
     """The index of the field whose largest part holds most of its volume; the first of equals."""
     return int(np.argmax([round(wholeness(field), 2) for field in fields]))

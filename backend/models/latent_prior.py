@@ -98,11 +98,11 @@ def sample(
     *,
     steps: int,
     guidance_scale: float,
-    step: Callable[[int, int], None] | None = None,
+    step: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Integrates the flow from `noise` (B, K) with Heun's method: (B, K) whitened coefficients.
 
-    text: (1, 384). `step(done, steps)` is called after every step and may raise to stop.
+    text: (1, 384). `step(done)` is called after every step and may raise to stop.
     """
     state = noise
     for index in range(steps):
@@ -112,5 +112,5 @@ def sample(
         second = guided_velocity(prior, ahead, end, text, guidance_scale)
         state = state + (end - start) * (first + second) / 2
         if step:
-            step(index + 1, steps)
+            step(index + 1)
     return state

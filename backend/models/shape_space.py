@@ -9,7 +9,7 @@ Latents are grids (C, 8, 8, 8) float32; meshes lie in model space, the cube [−
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -104,14 +104,25 @@ class ShapeSpace:
         """A latent (C, 8, 8, 8) float32 for `prompt`; the same arguments on the same device give the same latent.
 
         Of several candidates that the seed gives, the one that hangs together best is kept.
-        `step(done, steps)` is called after every sampling step and may raise to stop.
+        `step(done, total)` is called after every sampling step and every candidate looked at, and may raise to stop.
         """
+
+        def tell(done: int) -> None:
+            if step is not None:
+                step(done, steps + CANDIDATES)
+
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(CANDIDATES, self.prior.config.components, generator=generator).to(self.device)
         text = self.text_encoder([prompt])
-        coefficients = sample(self.prior, noise, text, steps=steps, guidance_scale=guidance_scale, step=step)
+        coefficients = sample(self.prior, noise, text, steps=steps, guidance_scale=guidance_scale, step=tell)
         latents = self.components.restore(coefficients)
-        return latents[most_whole([self.field(latent) for latent in latents])].clone()
+
+        def candidates() -> Iterator[LatentField]:
+            for index, latent in enumerate(latents):
+                yield self.field(latent)
+                tell(steps + index + 1)
+
+        return latents[most_whole(candidates())].clone()
 
     def field(self, latent: Tensor) -> LatentField:
         """The shape that `latent` (C, 8, 8, 8) stands for, ready to be asked at points."""

@@ -74,17 +74,19 @@ def test_the_candidate_that_hangs_together_best_is_kept(space: ShapeSpace, monke
     assert round(wholeness(space.field(kept)), 2) == round(max(shown), 2)
 
 
-def test_sampling_stops_at_any_step(space: ShapeSpace) -> None:
+@pytest.mark.parametrize("last", [2, 7])
+def test_sampling_stops_at_any_step_and_any_candidate(space: ShapeSpace, last: int) -> None:
+    total = 5 + shape_space.CANDIDATES
     told: list[tuple[int, int]] = []
 
-    def step(done: int, steps: int) -> None:
-        told.append((done, steps))
-        if done == 2:
+    def step(done: int, of: int) -> None:
+        told.append((done, of))
+        if done == last:
             raise Cancelled("Cancelled.")
 
     with pytest.raises(Cancelled):
         space.sample("a chair", seed=0, steps=5, guidance_scale=1, step=step)
-    assert told == [(1, 5), (2, 5)]
+    assert told == [(done, total) for done in range(1, last + 1)]
 
 
 def test_a_field_answers_what_the_decoder_says(octahedron: ShapeSpace) -> None:
