@@ -94,7 +94,7 @@ def _closest_place(corners, point, weights):  # type: ignore[no-untyped-def]
         ap_ab += ap * ab
         ap_ac += ap * ac
     determinant = ab2 * ac2 - ab_ac * ab_ac
-    if determinant > 1e-18 * ab2 * ac2:
+    if determinant > 1e-12 * ab2 * ac2:  # else rounding decides, and the edges are as near
         v = (ap_ab * ac2 - ap_ac * ab_ac) / determinant
         w = (ap_ac * ab2 - ap_ab * ab_ac) / determinant
         if v > 0.0 and w > 0.0 and v + w < 1.0:
