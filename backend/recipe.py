@@ -111,7 +111,7 @@ METHODS: tuple[Method, ...] = (
                 "int",
                 20_000,
                 100,
-                500_000,
+                100_000,
             ),
             Parameter(
                 "guidance_scale",

@@ -98,7 +98,7 @@ def test_prompts_that_are_taken(prompt):
         ({"detail": 257}, "Detail must lie"),
         ({"detail": 64.0}, "Detail must be a whole number"),
         ({"detail": True}, "Detail must be a whole number"),
-        ({"face_count": 99}, "Face Count must lie between 100 and 500,000"),
+        ({"face_count": 99}, "Face Count must lie between 100 and 100,000"),
         ({"steps": 0}, "Steps must lie"),
         ({"steps": 201}, "Steps must lie"),
         ({"guidance_scale": 20.5}, "Guidance Scale must lie"),
