@@ -102,8 +102,8 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
     waiting = np.empty(n, np.int64)
     fewest = min(2, n)
     # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
-    total = 0.0
-    most = 0.0
+    total = np.float64(0)
+    most = np.float64(0)
     for i in range(n):
         dx, dy, dz = np.float64(a[i, 0] - b[i, 0]), np.float64(a[i, 1] - b[i, 1]), np.float64(a[i, 2] - b[i, 2])
         cost = dx * dx + dy * dy + dz * dz
@@ -155,7 +155,7 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
                 waiting[left] = loser
                 left += 1
         # Everyone has a target: measure the gap to the dual, and free those whose target is no longer good enough.
-        primal, dual, largest = 0.0, 0.0, 0.0
+        primal, dual, largest = np.float64(0), np.float64(0), np.float64(0)
         for j in range(n):
             dual -= np.float64(flat_price[j])
             largest = max(largest, np.float64(flat_price[j]))

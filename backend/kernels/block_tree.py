@@ -47,16 +47,8 @@ class BlockTree:
     count: int
 
 
-def build_block_tree(clouds: np.ndarray, lengths: np.ndarray, *, ordered: bool = True) -> BlockTree:
-    """Arrange clouds (B, N, 3) float32, of which the first lengths[b] points of cloud b count.
-
-    ordered: False keeps the given order: cheaper, and as good where every pair is looked at anyway.
-    """
-    return build_block_trees([(clouds, lengths)], ordered=ordered)[0]
-
-
-def build_block_trees(parts: list[tuple[np.ndarray, np.ndarray]], *, ordered: bool = True) -> list[BlockTree]:
-    """Several sets of clouds, arranged at once so that all threads have work."""
+def build_block_trees(parts: list[tuple[np.ndarray, np.ndarray]]) -> list[BlockTree]:
+    """A tree for each (clouds (B, N, 3) float32, lengths (B,)), all arranged at once so that all threads have work."""
     trees = [_empty_tree(clouds, lengths) for clouds, lengths in parts]
     offsets = np.cumsum([0] + [len(clouds) for clouds, _ in parts])
 
@@ -64,9 +56,7 @@ def build_block_trees(parts: list[tuple[np.ndarray, np.ndarray]], *, ordered: bo
         for (clouds, _), tree, offset in zip(parts, trees, offsets, strict=False):
             first, last = max(start - offset, 0), min(stop - offset, len(clouds))
             if first < last:
-                _arrange(
-                    clouds, tree.lengths, ordered, tree.points, tree.order, tree.boxes, tree.level_start, first, last
-                )
+                _arrange(clouds, tree.lengths, tree.points, tree.order, tree.boxes, tree.level_start, first, last)
 
     parallel_for(arrange_range, int(offsets[-1]))
     return trees
@@ -171,15 +161,14 @@ def _sort_along_curve(cloud, order, n):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _arrange(clouds, lengths, ordered, points, orders, boxes, level_start, first, last):  # type: ignore[no-untyped-def]
+def _arrange(clouds, lengths, points, orders, boxes, level_start, first, last):  # type: ignore[no-untyped-def]
     """Fill the tree's arrays for the clouds first … last - 1."""
     blocks = points.shape[1]
     for b in range(first, last):
         cloud, order, n = clouds[b], orders[b], lengths[b]
         for i in range(n):
             order[i] = i
-        if ordered:
-            _sort_along_curve(cloud, order, n)
+        _sort_along_curve(cloud, order, n)
         for i in range(n, len(order)):
             order[i] = order[n - 1]
         used = (n + LANES - 1) // LANES

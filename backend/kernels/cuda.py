@@ -1,8 +1,8 @@
 """CUDA kernels from source text, compiled on the user's machine by NVRTC, which torch brings along.
 
 No compiler, toolkit or further package is needed: NVRTC makes machine code for the GPU at hand, the driver loads it,
-and it runs on torch's current stream. Code is kept in a cache folder, so a kernel is compiled once for each kind of GPU.
-Compiling needs no GPU, so tests compile every kernel for GPUs that are not there.
+and it runs on torch's current stream. Code is kept in a cache folder, so a kernel is compiled once for each kind of
+GPU. Compiling needs no GPU, so tests compile every kernel for GPUs that are not there.
 """
 
 import ctypes

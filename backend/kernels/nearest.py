@@ -8,10 +8,11 @@ import torch
 from .block_tree import build_block_trees
 from .checks import check_cloud, check_lengths, check_same_batch, check_same_device
 from .devices import computing_device
-from .nearest_cpu import add_gradient, search
+from .nearest_cpu import add_gradient, search, search_by_pairs
 
+Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # source, target and their lengths
 MOST_NEIGHBORS = 32
-UNORDERED_BELOW = 64  # clouds this small are compared pair by pair: sorting them would cost more than it saves
+PAIRS_UP_TO = 1536  # between clouds up to this size, looking at all pairs costs less than arranging and searching
 
 
 def nearest_neighbors(
@@ -120,23 +121,33 @@ class _MutualNearest(torch.autograd.Function):
 
 
 def _search_cpu(
-    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]], k: int
+    tensors: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]], k: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Search for each (source, target, source_count, target_count); a cloud that occurs twice is arranged once."""
-    clouds = {id(cloud): (cloud, count) for s, t, ns, nt in parts for cloud, count in ((s, ns), (t, nt))}
-    arrays = [(as_array(cloud), count.numpy()) for cloud, count in clouds.values()]
-    ordered = max(array.shape[1] for array, _ in arrays) > UNORDERED_BELOW
-    trees = dict(zip(clouds, build_block_trees(arrays, ordered=ordered), strict=True))
-    searches, results = [], []
-    for source, target, source_count, _ in parts:
+    parts = [(as_array(s), as_array(t), ns.numpy(), nt.numpy()) for s, t, ns, nt in tensors]
+    results = []
+    for source, _, lengths, _ in parts:
         shape = (*source.shape[:2], k)
-        make = torch.empty if bool((source_count == shape[1]).all()) else torch.zeros
-        squared, index = make(shape, dtype=torch.float32), make(shape, dtype=torch.int64)
-        searches.append((trees[id(source)], trees[id(target)], squared.numpy(), index.numpy()))
-        results.append((squared, index))
-    search(searches)
-    device = parts[0][0].device
+        make = torch.empty if bool((lengths == shape[1]).all()) else torch.zeros
+        results.append((make(shape, dtype=torch.float32), make(shape, dtype=torch.int64)))
+    outputs = [(squared.numpy(), index.numpy()) for squared, index in results]
+    if k == 1 and max(array.shape[1] for source, target, *_ in parts for array in (source, target)) <= PAIRS_UP_TO:
+        search_by_pairs([(*part, *output) for part, output in zip(parts, outputs, strict=True)])
+    else:
+        _search_trees(parts, outputs)
+    device = tensors[0][0].device
     return [(squared.to(device), index.to(device)) for squared, index in results]
+
+
+def _search_trees(parts: list[Part], outputs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    clouds = {array.ctypes.data: (array, lengths) for s, t, ns, nt in parts for array, lengths in ((s, ns), (t, nt))}
+    trees = dict(zip(clouds, build_block_trees(list(clouds.values())), strict=True))
+    search(
+        [
+            (trees[source.ctypes.data], trees[target.ctypes.data], *output)
+            for (source, target, *_), output in zip(parts, outputs, strict=True)
+        ]
+    )
 
 
 def _add_gradient(

@@ -12,7 +12,19 @@ from .compiled import compiled
 from .threads import parallel_for
 
 INFINITE = np.float32(np.inf)
+WIDE = 32
+LARGEST = np.finfo(np.float32).max  # stands for infinity where infinities would be subtracted
 NOTHING = np.float32(0)
+
+
+@compiled
+def _greatest(values):  # type: ignore[no-untyped-def]
+    """The greatest of 16 values, which are overwritten; by halves, because a running maximum is not vectorised."""
+    for lane in range(8):
+        values[lane] = max(values[lane], values[lane + 8])
+    for lane in range(4):
+        values[lane] = max(values[lane], values[lane + 4])
+    return max(max(values[0], values[2]), max(values[1], values[3]))
 
 
 @compiled
@@ -21,8 +33,9 @@ def _nearest_one(  # type: ignore[no-untyped-def]
     first, last, squared, index,
 ):  # fmt: skip
     """The nearest target of every query in the blocks first … last - 1, counted through all clouds."""
-    lanes = np.empty((4, LANES), np.float32)  # x, y, z of the queries; squared distance so far
-    quarter = np.empty(LANES, np.int32)  # which four targets gave it
+    # x, y, z of the queries; squared distance so far; which four targets gave it (whole numbers, exact up to 2^24: one
+    # array for all, because the compiler must know that no two overlap).
+    lanes = np.empty((5, LANES), np.float32)
     child = np.empty(LANES, np.float32)
     stack_near = np.empty(LANES * 12, np.float32)
     stack_level = np.empty(LANES * 12, np.int64)
@@ -44,8 +57,8 @@ def _nearest_one(  # type: ignore[no-untyped-def]
             lanes[0, lane] = queries[block, 0, lane]
             lanes[1, lane] = queries[block, 1, lane]
             lanes[2, lane] = queries[block, 2, lane]
-            lanes[3, lane] = INFINITE
-            quarter[lane] = 0
+            lanes[3, lane] = LARGEST
+            lanes[4, lane] = NOTHING
         group, slot = block // LANES, block % LANES
         low_x, high_x = query_boxes[group, 0, slot], query_boxes[group, 3, slot]
         low_y, high_y = query_boxes[group, 1, slot], query_boxes[group, 4, slot]
@@ -89,13 +102,13 @@ def _nearest_one(  # type: ignore[no-untyped-def]
             box_low_x, box_high_x = target_boxes[group, 0, slot], target_boxes[group, 3, slot]
             box_low_y, box_high_y = target_boxes[group, 1, slot], target_boxes[group, 4, slot]
             box_low_z, box_high_z = target_boxes[group, 2, slot], target_boxes[group, 5, slot]
-            hopeful = np.int32(0)
+            # Box distance minus distance so far: negative for queries that the block may help.
             for lane in range(LANES):
                 dx = max(max(box_low_x - lanes[0, lane], lanes[0, lane] - box_high_x), NOTHING)
                 dy = max(max(box_low_y - lanes[1, lane], lanes[1, lane] - box_high_y), NOTHING)
                 dz = max(max(box_low_z - lanes[2, lane], lanes[2, lane] - box_high_z), NOTHING)
-                hopeful |= np.int32(dx * dx + dy * dy + dz * dz < lanes[3, lane])
-            if hopeful == 0:
+                child[lane] = lanes[3, lane] - (dx * dx + dy * dy + dz * dz)
+            if _greatest(child) <= NOTHING:
                 continue
             for part in range(4):
                 j = part * 4
@@ -103,7 +116,7 @@ def _nearest_one(  # type: ignore[no-untyped-def]
                 x1, y1, z1 = targets[node, 0, j + 1], targets[node, 1, j + 1], targets[node, 2, j + 1]
                 x2, y2, z2 = targets[node, 0, j + 2], targets[node, 1, j + 2], targets[node, 2, j + 2]
                 x3, y3, z3 = targets[node, 0, j + 3], targets[node, 1, j + 3], targets[node, 2, j + 3]
-                name = np.int32(node * 4 + part)
+                name = np.float32(node * 4 + part)
                 for lane in range(LANES):
                     x, y, z = lanes[0, lane], lanes[1, lane], lanes[2, lane]
                     d0 = (x - x0) * (x - x0) + (y - y0) * (y - y0) + (z - z0) * (z - z0)
@@ -112,16 +125,17 @@ def _nearest_one(  # type: ignore[no-untyped-def]
                     d3 = (x - x3) * (x - x3) + (y - y3) * (y - y3) + (z - z3) * (z - z3)
                     least = min(min(d0, d1), min(d2, d3))
                     old = lanes[3, lane]
-                    quarter[lane] = name if least < old else quarter[lane]
+                    lanes[4, lane] = name if least < old else lanes[4, lane]
                     lanes[3, lane] = min(least, old)
-            bound = NOTHING
             for lane in range(LANES):
-                bound = max(bound, lanes[3, lane])
+                child[lane] = lanes[3, lane]
+            bound = _greatest(child)
         for lane in range(LANES):
             i = block * LANES + lane
             if i >= lengths[cloud]:
                 break
-            node, j = quarter[lane] // 4, (quarter[lane] % 4) * 4
+            four = np.int64(lanes[4, lane])
+            node, j = four // 4, (four % 4) * 4
             least, best = INFINITE, j
             for t in range(j, j + 4):
                 dx = lanes[0, lane] - targets[node, 0, t]
@@ -130,9 +144,66 @@ def _nearest_one(  # type: ignore[no-untyped-def]
                 d = dx * dx + dy * dy + dz * dz
                 if d < least:
                     least, best = d, t
-            squared[cloud, query_order[cloud, i], 0] = lanes[3, lane]
+            squared[cloud, query_order[cloud, i], 0] = least
             index[cloud, query_order[cloud, i], 0] = target_order[cloud, node * LANES + best]
-            seed = np.int64(node)
+            seed = node
+
+
+@compiled
+def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, squared, index):  # type: ignore[no-untyped-def]
+    """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets."""
+    lanes = np.empty((5, WIDE), np.float32)  # as in _nearest_one, but with eight targets a time
+    n = sources.shape[1]
+    rows = (n + WIDE - 1) // WIDE
+    for place in range(first, last):
+        cloud, base = place // rows, place % rows * WIDE
+        length, target_length = lengths[cloud], target_lengths[cloud]
+        if base >= length:
+            continue
+        source, target = sources[cloud], targets[cloud]
+        for lane in range(WIDE):
+            i = min(base + lane, length - 1)
+            lanes[0, lane], lanes[1, lane], lanes[2, lane] = source[i, 0], source[i, 1], source[i, 2]
+            lanes[3, lane], lanes[4, lane] = LARGEST, NOTHING
+        for eight in range((target_length + 7) // 8):
+            j = min(eight * 8, max(target_length - 8, 0))  # the last eight overlap those before them
+            last_j = target_length - 1
+            j1, j2, j3 = min(j + 1, last_j), min(j + 2, last_j), min(j + 3, last_j)
+            j4, j5, j6, j7 = min(j + 4, last_j), min(j + 5, last_j), min(j + 6, last_j), min(j + 7, last_j)
+            x0, y0, z0 = target[j, 0], target[j, 1], target[j, 2]
+            x1, y1, z1 = target[j1, 0], target[j1, 1], target[j1, 2]
+            x2, y2, z2 = target[j2, 0], target[j2, 1], target[j2, 2]
+            x3, y3, z3 = target[j3, 0], target[j3, 1], target[j3, 2]
+            x4, y4, z4 = target[j4, 0], target[j4, 1], target[j4, 2]
+            x5, y5, z5 = target[j5, 0], target[j5, 1], target[j5, 2]
+            x6, y6, z6 = target[j6, 0], target[j6, 1], target[j6, 2]
+            x7, y7, z7 = target[j7, 0], target[j7, 1], target[j7, 2]
+            name = np.float32(j)
+            for lane in range(WIDE):
+                x, y, z = lanes[0, lane], lanes[1, lane], lanes[2, lane]
+                d0 = (x - x0) * (x - x0) + (y - y0) * (y - y0) + (z - z0) * (z - z0)
+                d1 = (x - x1) * (x - x1) + (y - y1) * (y - y1) + (z - z1) * (z - z1)
+                d2 = (x - x2) * (x - x2) + (y - y2) * (y - y2) + (z - z2) * (z - z2)
+                d3 = (x - x3) * (x - x3) + (y - y3) * (y - y3) + (z - z3) * (z - z3)
+                d4 = (x - x4) * (x - x4) + (y - y4) * (y - y4) + (z - z4) * (z - z4)
+                d5 = (x - x5) * (x - x5) + (y - y5) * (y - y5) + (z - z5) * (z - z5)
+                d6 = (x - x6) * (x - x6) + (y - y6) * (y - y6) + (z - z6) * (z - z6)
+                d7 = (x - x7) * (x - x7) + (y - y7) * (y - y7) + (z - z7) * (z - z7)
+                least = min(min(min(d0, d1), min(d2, d3)), min(min(d4, d5), min(d6, d7)))
+                old = lanes[3, lane]
+                lanes[4, lane] = name if least < old else lanes[4, lane]
+                lanes[3, lane] = min(least, old)
+        for lane in range(min(WIDE, length - base)):
+            j = np.int64(lanes[4, lane])
+            least, best = INFINITE, j
+            for t in range(j, min(j + 8, target_length)):
+                dx = lanes[0, lane] - target[t, 0]
+                dy = lanes[1, lane] - target[t, 1]
+                dz = lanes[2, lane] - target[t, 2]
+                d = dx * dx + dy * dy + dz * dz
+                if d < least:
+                    least, best = d, t
+            squared[cloud, base + lane, 0], index[cloud, base + lane, 0] = least, best
 
 
 @compiled
@@ -246,6 +317,22 @@ def search(searches: list[Search]) -> None:
                 )  # fmt: skip
 
     parallel_for(search_range, int(offsets[-1]), grain=32)
+
+
+PairSearch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def search_by_pairs(searches: list[PairSearch]) -> None:
+    """As `search` with k = 1, for (source (B, N, 3), target (B, M, 3), lengths, target_lengths, squared, index)."""
+    offsets = np.cumsum([0] + [len(source) * -(-source.shape[1] // WIDE) for source, *_ in searches])
+
+    def search_range(start: int, stop: int) -> None:
+        for (*clouds, squared, index), offset, end in zip(searches, offsets, offsets[1:], strict=False):
+            first, last = max(start, offset) - offset, min(stop, end) - offset
+            if first < last:
+                _nearest_by_pairs(*clouds, first, last, squared, index)
+
+    parallel_for(search_range, int(offsets[-1]), grain=16)
 
 
 def add_gradient(

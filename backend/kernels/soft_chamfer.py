@@ -10,7 +10,7 @@ from .block_tree import BlockTree, build_block_trees
 from .chamfer import Reduction, check_reduction, cloud_mean, reduce_batch
 from .checks import check_cloud, check_lengths, check_same_batch, check_same_device
 from .devices import computing_device
-from .nearest import UNORDERED_BELOW, as_array
+from .nearest import as_array
 from .nearest_cpu import search
 from .soft_chamfer_cpu import pull_on_targets, sum_over_targets
 
@@ -64,8 +64,8 @@ class _SoftMinima(torch.autograd.Function):
             ctx.sides = soft_minima_cuda(a, b, a_count, b_count, temperature)
         else:
             arrays = [(as_array(a), a_count.numpy()), (as_array(b), b_count.numpy())]
-            ctx.trees = build_block_trees(arrays, ordered=max(a.shape[1], b.shape[1]) > UNORDERED_BELOW)
-            ctx.sides = _soft_minima_cpu(*ctx.trees, temperature, ctx.reaches)
+            ctx.trees = build_block_trees(arrays)
+            ctx.sides = _soft_minima_cpu(ctx.trees[0], ctx.trees[1], temperature, ctx.reaches)
         ctx.save_for_backward(a, b, a_count, b_count)
         forth, back = (side[2].to(a.device) for side in ctx.sides)
         return forth, back
@@ -90,10 +90,11 @@ class _SoftMinima(torch.autograd.Function):
         else:
             trees = ctx.trees
             for side in (0, 1):
-                p_and_q = [as_array(factor) for factor in factors[side]]
+                nearest, p, q = (as_array(factor) for factor in factors[side])
                 pull_on_targets(
-                    trees[side], trees[1 - side], *p_and_q, temperature, ctx.reaches[side], gradients[1 - side].numpy()
-                )
+                    trees[side], trees[1 - side], nearest, p, q, temperature, ctx.reaches[side],
+                    gradients[1 - side].numpy(),
+                )  # fmt: skip
         return gradients[0].to(a.device), gradients[1].to(a.device), None, None, None
 
 

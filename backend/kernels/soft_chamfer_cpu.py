@@ -44,7 +44,7 @@ def _power_of_two(y):  # type: ignore[no-untyped-def]
     whole = np.floor(y + np.float32(0.5))
     f = y - whole
     p = ONE + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * C7))))))
-    return p * _as_float(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
+    return p * _as_float(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))  # type: ignore[call-arg] # numba adds context
 
 
 @compiled

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.kernels import nearest_neighbors
+from backend.kernels import nearest, nearest_neighbors
 from backend.kernels.block_tree import SMALL_CLOUD
-from backend.kernels.nearest import UNORDERED_BELOW
+from backend.kernels.nearest import PAIRS_UP_TO
 from tests.backend.kernels.cloud_reference import KINDS, clouds, squared_distances
 
 
@@ -26,15 +26,23 @@ def check(source: torch.Tensor, target: torch.Tensor, k: int = 1) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("k", [1, 5])
-def test_neighbours_are_those_of_all_pairs(kind: str, k: int) -> None:
+@pytest.mark.parametrize(("k", "pairs_up_to"), [(1, PAIRS_UP_TO), (1, 0), (5, PAIRS_UP_TO)])
+def test_neighbours_are_those_of_all_pairs(
+    monkeypatch: pytest.MonkeyPatch, kind: str, k: int, pairs_up_to: int
+) -> None:
+    monkeypatch.setattr(nearest, "PAIRS_UP_TO", pairs_up_to)
     check(clouds(kind, 333), clouds(kind, 471, seed=1), k)
     check(clouds("random", 100), clouds(kind, 900, seed=1), k)
     check(clouds(kind, 300), clouds("surface", 200, seed=1), k)
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 17, UNORDERED_BELOW, UNORDERED_BELOW + 1, 255, 256, 257, 4097])
-def test_sizes_at_the_borders_of_blocks_groups_and_orders(count: int) -> None:
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 17, 31, 32, 33, PAIRS_UP_TO, PAIRS_UP_TO + 1, 4096, 4097])
+@pytest.mark.parametrize("by_pairs", [True, False])
+def test_sizes_at_the_borders_of_blocks_groups_and_methods(
+    monkeypatch: pytest.MonkeyPatch, count: int, by_pairs: bool
+) -> None:
+    if not by_pairs:
+        monkeypatch.setattr(nearest, "PAIRS_UP_TO", 0)
     check(clouds("random", 50, batch=1), clouds("surface", count, batch=1, seed=1))
     check(clouds("surface", count, batch=1, seed=1), clouds("random", 50, batch=1))
 
@@ -53,7 +61,9 @@ def test_most_neighbours() -> None:
     check(clouds("random", 40), clouds("random", 32, seed=1), 32)
 
 
-def test_lengths_hide_padding() -> None:
+@pytest.mark.parametrize("pairs_up_to", [PAIRS_UP_TO, 0])
+def test_lengths_hide_padding(monkeypatch: pytest.MonkeyPatch, pairs_up_to: int) -> None:
+    monkeypatch.setattr(nearest, "PAIRS_UP_TO", pairs_up_to)
     source, target = clouds("random", 200, batch=3), clouds("random", 300, batch=3, seed=1)
     target[1, 20:] = source[1, :1]  # padding that would be nearest if it were looked at
     source_lengths, target_lengths = torch.tensor([200, 1, 77]), torch.tensor([300, 20, 33])
@@ -114,7 +124,9 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
         assert torch.equal(one, three)
 
 
-def test_distances_beyond_float32_are_infinite() -> None:
+@pytest.mark.parametrize("pairs_up_to", [PAIRS_UP_TO, 0])
+def test_distances_beyond_float32_are_infinite(monkeypatch: pytest.MonkeyPatch, pairs_up_to: int) -> None:
+    monkeypatch.setattr(nearest, "PAIRS_UP_TO", pairs_up_to)
     squared, index = nearest_neighbors(torch.full((1, 1, 3), 3e30), torch.zeros(1, 2, 3))
     assert squared.isinf().all() and int(index) in (0, 1)
 
@@ -163,7 +175,8 @@ def test_any_small_clouds_on_a_lattice(n: int, m: int, power: int, seed: int) ->
     scale = 2.0**power
     source = torch.randint(-4, 5, (1, n, 3), generator=generator).float() * scale
     target = torch.randint(-4, 5, (1, m, 3), generator=generator).float() * scale
-    squared, index = nearest_neighbors(source, target)
     pairs = squared_distances(source, target)
-    assert torch.equal(squared.double(), pairs.amin(2))
-    assert torch.equal(pairs.gather(2, index[..., None])[..., 0], squared.double())
+    for k in {1, min(m, 2)}:
+        squared, index = (result.reshape(1, n, k) for result in nearest_neighbors(source, target, k))
+        assert torch.equal(squared.double(), pairs.topk(k, 2, largest=False).values)
+        assert torch.equal(pairs.gather(2, index), squared.double())
