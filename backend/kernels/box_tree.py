@@ -1,7 +1,7 @@
 """A balanced binary tree of boxes over triangles, held in plain arrays.
 
-Elements are sorted along a Morton curve (G. M. Morton, 1966) and cut into leaves of `leaf_size`; the number of leaves is
-a power of two, so that node n has the children 2n + 1 and 2n + 2 and no pointers are stored.
+Elements are sorted along a Morton curve (G. M. Morton, 1966) and cut into leaves of `leaf_size`; the number of leaves
+is a power of two, so that node n has the children 2n + 1 and 2n + 2 and no pointers are stored.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,9 @@ def build_box_tree(low: np.ndarray, high: np.ndarray, *, leaf_size: int) -> BoxT
     curve = morton_order(low + high)
     # Spread evenly: every leaf gets nearly the same number, so that none is far emptier than its neighbours.
     ends = np.arange(leaves + 1) * count // leaves
-    places = np.repeat(np.arange(leaves) * leaf_size, np.diff(ends)) + np.arange(count) - np.repeat(ends[:-1], np.diff(ends))
+    places = (
+        np.repeat(np.arange(leaves) * leaf_size, np.diff(ends)) + np.arange(count) - np.repeat(ends[:-1], np.diff(ends))
+    )
     order = np.full(leaves * leaf_size, -1, np.int64)
     order[places] = curve
     empty = BoxTree(order, np.empty((2 * leaves - 1, 3)), np.empty((2 * leaves - 1, 3)), leaf_size)

@@ -13,8 +13,9 @@ SMALLEST = 1e-10
 def three_nearest_interpolate(queries: torch.Tensor, points: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """The mean of the three nearest points' features, weighted by 1 / squared distance.
 
-    queries: (B, M, 3) float32. points: (B, N, 3) float32; where N < 3 all of them are used. features: (B, N, C) float32.
-    Returns (B, M, C) float32 with gradients to all three. Source: Qi et al., "PointNet++", 2017, eq. 2 with p = 2, k = 3.
+    queries: (B, M, 3) float32. points: (B, N, 3) float32; where N < 3 all of them are used.
+    features: (B, N, C) float32.
+    Returns (B, M, C) float32 with gradients to all three. Source: Qi et al., "PointNet++", 2017, eq. 2, p = 2, k = 3.
     Raises TypeError or ValueError as nearest_neighbors does, or where features do not belong to points.
     """
     check_cloud("features", features, channels=None)

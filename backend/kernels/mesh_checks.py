@@ -26,6 +26,7 @@ def check_mesh(vertices: torch.Tensor, faces: torch.Tensor) -> None:
     if len(faces) == 0:
         raise ValueError("faces is empty: a mesh needs at least one face.")
     if faces.device.type == "cpu" and (int(faces.min()) < 0 or int(faces.max()) >= len(vertices)):
+        least, greatest = int(faces.min()), int(faces.max())
         raise ValueError(
-            f"faces must hold vertex numbers from 0 to {len(vertices) - 1}, but has {int(faces.min())} to {int(faces.max())}."
+            f"faces must hold vertex numbers from 0 to {len(vertices) - 1}, but has {least} to {greatest}."
         )

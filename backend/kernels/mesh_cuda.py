@@ -13,8 +13,8 @@ wp.set_module_options(OPTIONS)
 
 @wp.kernel
 def _nearest_faces(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), face: wp.array(dtype=wp.int64), weights: wp.array(dtype=wp.vec3)
-):  # type: ignore[no-untyped-def]
+    mesh: wp.uint64, points: wp.array[wp.vec3], face: wp.array[wp.int64], weights: wp.array[wp.vec3]
+) -> None:
     i = wp.tid()
     query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e30)
     face[i] = wp.int64(query.face)
@@ -22,7 +22,7 @@ def _nearest_faces(
 
 
 @wp.kernel
-def _grid_distances(mesh: wp.uint64, reach: float, scale: float, distance: wp.array3d(dtype=float)):  # type: ignore[no-untyped-def]
+def _grid_distances(mesh: wp.uint64, reach: float, scale: float, distance: wp.array3d[float]) -> None:
     i, j, k = wp.tid()
     node = wp.vec3(float(i), float(j), float(k))
     query = wp.mesh_query_point_no_sign(mesh, node, reach)
@@ -33,9 +33,7 @@ def _grid_distances(mesh: wp.uint64, reach: float, scale: float, distance: wp.ar
 
 
 @wp.kernel
-def _winding_numbers(
-    points: wp.array(dtype=wp.vec3), corners: wp.array2d(dtype=wp.vec3), winding: wp.array(dtype=float)
-):  # type: ignore[no-untyped-def]
+def _winding_numbers(points: wp.array[wp.vec3], corners: wp.array2d[wp.vec3], winding: wp.array[float]) -> None:
     i = wp.tid()
     total = wp.float64(0.0)
     for f in range(corners.shape[0]):

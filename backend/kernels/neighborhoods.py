@@ -18,8 +18,8 @@ def ball_query(
     """Up to `most` points nearer than radius to each query, the first ones in the order of the cloud.
 
     queries: (B, M, 3) float32. points: (B, N, 3) float32. radius in their unit. most: at least 1.
-    Returns indices (B, M, most) int64 and the number found (B, M) int64. Places left over repeat the first point found, or
-    are 0 where none was. Source: Qi et al., "PointNet++", 2017, §3.2 and its published code's conventions.
+    Returns indices (B, M, most) int64 and the number found (B, M) int64. Places left over repeat the first point found,
+    or are 0 where none was. Source: Qi et al., "PointNet++", 2017, §3.2 and its published code's conventions.
     Raises TypeError or ValueError for a wrong type or shape, NaN (on the CPU), or a radius or most out of range.
     """
     check_cloud("queries", queries)
@@ -60,7 +60,9 @@ def group_points(features: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     if not isinstance(index, torch.Tensor) or index.dtype != torch.int64:
         raise TypeError("index must be an int64 torch tensor.")
     if features.ndim != 3 or index.ndim < 2:
-        raise ValueError(f"features must be (B, N, C) and index (B, ...), not {tuple(features.shape)}, {tuple(index.shape)}.")
+        raise ValueError(
+            f"features must be (B, N, C) and index (B, ...), not {tuple(features.shape)}, {tuple(index.shape)}."
+        )
     check_same_device(features=features, index=index)
     check_same_batch("features", features, "index", index)
     batch, count, channels = features.shape

@@ -1,4 +1,4 @@
-"""Farthest points and ball queries on a CUDA GPU by NVIDIA Warp; the same source runs on the CPU, where the tests try it."""
+"""Farthest points and ball queries on a CUDA GPU by NVIDIA Warp; tests run the same source on the CPU."""
 
 import torch
 import warp as wp
@@ -12,12 +12,12 @@ wp.set_module_options(OPTIONS)
 
 @wp.kernel
 def _farthest_points(
-    points: wp.array2d(dtype=wp.vec3),
-    lengths: wp.array(dtype=wp.int64),
+    points: wp.array2d[wp.vec3],
+    lengths: wp.array[wp.int64],
     start: int,
-    squared: wp.array2d(dtype=float),
-    chosen: wp.array2d(dtype=wp.int64),
-):  # type: ignore[no-untyped-def]
+    squared: wp.array2d[float],
+    chosen: wp.array2d[wp.int64],
+) -> None:
     b, thread = wp.tid()
     threads = wp.block_dim()
     latest = start
@@ -39,15 +39,15 @@ def _farthest_points(
 
 @wp.kernel
 def _ball_query(
-    queries: wp.array2d(dtype=wp.vec3),
-    points: wp.array2d(dtype=wp.vec3),
+    queries: wp.array2d[wp.vec3],
+    points: wp.array2d[wp.vec3],
     limit: float,
-    index: wp.array3d(dtype=wp.int64),
-    found: wp.array2d(dtype=wp.int64),
-):  # type: ignore[no-untyped-def]
+    index: wp.array3d[wp.int64],
+    found: wp.array2d[wp.int64],
+) -> None:
     b, q = wp.tid()
-    total = int(0)
-    i = int(0)
+    total = wp.int32(0)  # a plain 0 would be a constant to Warp, which a loop cannot change
+    i = wp.int32(0)
     while i < points.shape[1] and total < index.shape[2]:
         step = points[b, i] - queries[b, q]
         if wp.dot(step, step) < limit:

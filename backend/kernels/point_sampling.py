@@ -14,10 +14,11 @@ def farthest_points(
 ) -> torch.Tensor:
     """Choose points spread as far apart as they come: each next one is the farthest from all those before it.
 
-    points: (B, N, 3) float32. count: how many to choose, from 1 to the shortest cloud's length. start: the first choice.
-    lengths: (B,) int64, how many points of each cloud count. Of equally far points the first in order is chosen.
-    Returns indices (B, count) int64 on the points' device. Source: Eldar et al., "The farthest point strategy", 1997, as
-    PointNet++ samples with it.
+    points: (B, N, 3) float32. count: how many to choose, from 1 to the shortest cloud's length.
+    start: the first choice. lengths: (B,) int64, how many points of each cloud count. Of equally far points the first
+    in order is chosen.
+    Returns indices (B, count) int64 on the points' device. Source: Eldar et al., "The farthest point strategy", 1997,
+    as PointNet++ samples with it.
     Raises TypeError or ValueError for a wrong type or shape, NaN (on the CPU), or a count or start out of range.
     """
     check_cloud("points", points)

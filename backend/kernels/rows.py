@@ -1,4 +1,4 @@
-"""Taking rows of a matrix and adding into them: each is the other's derivative, and both give the same sums every time."""
+"""Taking rows of a matrix and adding into them: each is the other's derivative, and both always give the same sums."""
 
 from typing import Any
 

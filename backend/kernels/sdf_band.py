@@ -15,7 +15,7 @@ SLAB_BYTES = 1 << 20  # a slab of planes that stays in a core's cache
 
 # What is known of a triangle before it meets the nodes, float32 each:
 #   0-2   unit normal
-#   4-7, 8-11, 12-15    inward: in-plane unit normal of each edge pointing inwards, and its product with the edge's start
+#   4-7, 8-11, 12-15    inward: in-plane unit normal of each edge, and its product with the edge's start
 #   16-19, 20-23, 24-27 along: unit direction of each edge, and its product with the edge's start
 #   28-30 length of each edge
 FRAME_SIZE = 31

@@ -35,11 +35,13 @@ class Grid:
         if not (np.isfinite(self.spacing) and self.spacing > 0):
             raise ValueError(f"A grid's spacing must be a positive number, not {self.spacing}.")
         if len(self.shape) != 3 or min(self.shape) < 1 or np.prod(self.shape, dtype=np.float64) > LARGEST_GRID:
-            raise ValueError(f"A grid's shape must be three sizes of at least 1 with at most 2^30 nodes, not {self.shape}.")
+            raise ValueError(
+                f"A grid's shape must be three sizes of at least 1 with at most 2^30 nodes, not {self.shape}."
+            )
 
     @classmethod
     def cube(cls, resolution: int, half_extent: float = 1.0) -> "Grid":
-        """resolution³ nodes that span the cube [-half_extent, half_extent]³ (model space by default), corners included."""
+        """resolution³ nodes spanning the cube [-half_extent, half_extent]³, corners included; default: model space."""
         if resolution < 2:
             raise ValueError(f"A cube of nodes needs a resolution of at least 2, not {resolution}.")
         return cls((-half_extent,) * 3, 2 * half_extent / (resolution - 1), (resolution,) * 3)
@@ -63,8 +65,8 @@ def mesh_to_sdf(
     vertices' device and in the vertices' unit.
 
     The magnitude is the exact distance to the faces as given. The sign is that of the generalised winding number after
-    repeated faces were taken once and neighbours wound alike (face_orientation): inside where its absolute value exceeds
-    1/2, so the mesh may also be inside out. Nothing lies inside a flat sheet.
+    repeated faces were taken once and neighbours wound alike (face_orientation): inside where its absolute value
+    exceeds 1/2, so the mesh may also be inside out. Nothing lies inside a flat sheet.
     Raises TypeError or ValueError for a wrong type, shape, index, or value that is not finite.
     """
     check_mesh(vertices, faces)

@@ -12,7 +12,8 @@ def voxelize(
     """The mean of the features of the points in each voxel.
 
     points: (B, N, 3) float32, in the cube [-half_extent, half_extent]³; points outside count to the nearest voxel.
-    features: (B, N, C) float32. resolution R: voxels along an edge; voxel i spans half_extent · [2i / R - 1, 2(i + 1) / R - 1].
+    features: (B, N, C) float32. resolution R: voxels along an edge; voxel i spans half_extent · [2i / R - 1, 2(i + 1) /
+    R - 1].
     Returns means (B, C, R, R, R) float32, 0 where a voxel is empty, with gradient to features, and the number of points
     (B, R, R, R) int64. Source: Liu et al., "Point-Voxel CNN", 2019, eq. 1 (voxels by floor instead of rounding).
     Raises TypeError or ValueError for a wrong type or shape, NaN (on the CPU), or a resolution out of range.
@@ -38,7 +39,8 @@ def voxelize(
 def devoxelize(points: torch.Tensor, grid: torch.Tensor, *, half_extent: float = 1.0) -> torch.Tensor:
     """A voxel grid's features at points, trilinear between the centres of voxels and constant beyond the outermost.
 
-    points: (B, N, 3) float32. grid: (B, C, R, R, R) float32 over the cube [-half_extent, half_extent]³, indexed by x, y, z.
+    points: (B, N, 3) float32. grid: (B, C, R, R, R) float32 over the cube [-half_extent, half_extent]³, indexed by x,
+    y, z.
     Returns (B, N, C) float32 with gradients to both. Source: Liu et al., "Point-Voxel CNN", 2019, §3.2.
     Raises TypeError or ValueError for a wrong type or shape, or NaN (on the CPU).
     """

@@ -1,4 +1,4 @@
-"""Launching NVIDIA Warp kernels on torch tensors. Warp compiles with no toolkit installed, and keeps the result on disk."""
+"""Launching NVIDIA Warp kernels on torch tensors. Warp compiles without a toolkit and keeps the result on disk."""
 
 import warnings
 from collections.abc import Iterator

@@ -13,11 +13,12 @@ from .winding_tree import FAR, build_winding_tree, winding_at_points
 def winding_number(
     points: torch.Tensor, vertices: torch.Tensor, faces: torch.Tensor, *, far: float = FAR
 ) -> torch.Tensor:
-    """How often a mesh winds around each point: 1 inside an outward-wound closed mesh, 0 outside, between for open ones.
+    """How often a mesh winds around each point: 1 inside a closed mesh wound outwards, 0 outside; in between if open.
 
-    points: (N, 3) float32. vertices: (V, 3) float32. faces: (F, 3) int32 or int64, taken as they are wound; repeated ones
-    count repeatedly. far: a group of triangles further away than this many of its radii is replaced by a dipole, which
-    makes the result wrong by less than 0.01 at 4; `math.inf` sums every triangle. A CUDA GPU always sums every triangle.
+    points: (N, 3) float32. vertices: (V, 3) float32. faces: (F, 3) int32 or int64, taken as they are wound; repeated
+    ones count repeatedly. far: a group of triangles further away than this many of its radii is replaced by a dipole,
+    which makes the result wrong by less than 0.01 at 4; `math.inf` sums every triangle. A CUDA GPU always sums every
+    triangle.
     Returns (N,) float32 on the points' device, without gradient. Source: see winding_tree.
     Raises TypeError or ValueError for a wrong type, shape, index, or value that is not finite.
     """

@@ -2,8 +2,8 @@
 
 The winding number of a surface at a point is the signed solid angle that the surface fills there, over 4π (Jacobson et
 al., "Robust inside-outside segmentation using generalized winding numbers", 2013). Far from a group of triangles it is
-that of a dipole at their centre (Barill et al., "Fast winding numbers for soups and clouds", 2018, first order); near, the
-triangles' own solid angles are summed (Van Oosterom and Strackee, 1983).
+that of a dipole at their centre (Barill et al., "Fast winding numbers for soups and clouds", 2018, first order); near,
+the triangles' own solid angles are summed (Van Oosterom and Strackee, 1983).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .compiled import compiled
 
 LEAF_SIZE = 4
 FAR = 4.0
-"""A group of triangles is a dipole for points further from it than this many of its radii; the sum is then wrong by less than 0.01."""
+"""A group of triangles is a dipole for points further away than this many of its radii: an error below 0.01."""
 
 APPROXIMATION = 0.02
 """What a sum of dipoles is allowed to be wrong by before a whole cube of nodes is decided from its centre."""
@@ -73,7 +73,12 @@ def _solid_angle(corners, x, y, z):  # type: ignore[no-untyped-def]
     b = np.sqrt(bx * bx + by * by + bz * bz)
     c = np.sqrt(cx * cx + cy * cy + cz * cz)
     volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-    rest = a * b * c + (ax * bx + ay * by + az * bz) * c + (bx * cx + by * cy + bz * cz) * a + (cx * ax + cy * ay + cz * az) * b
+    rest = (
+        a * b * c
+        + (ax * bx + ay * by + az * bz) * c
+        + (bx * cx + by * cy + bz * cz) * a
+        + (cx * ax + cy * ay + cz * az) * b
+    )
     return 2.0 * np.arctan2(volume, rest)
 
 
@@ -96,7 +101,8 @@ def winding_at_points(corners, order, dipoles, points, far, winding, first, last
             reach = far * dipoles[node, 3]
             if squared > reach * reach:
                 inverse = 1.0 / np.sqrt(squared)
-                total += (dipoles[node, 4] * dx + dipoles[node, 5] * dy + dipoles[node, 6] * dz) * inverse * inverse * inverse
+                along = dipoles[node, 4] * dx + dipoles[node, 5] * dy + dipoles[node, 6] * dz
+                total += along * inverse * inverse * inverse
             elif node >= leaves - 1:
                 place = (node - leaves + 1) * leaf_size
                 for slot in range(place, place + leaf_size):
@@ -120,8 +126,8 @@ def _box_distance(low, high, x, y, z):  # type: ignore[no-untyped-def]
 def _winding_of_cube(corners, order, dipoles, edge_low, edge_high, edge_length, x, y, z, radius, far, stack):  # type: ignore[no-untyped-def]
     """The winding number at the centre of a cube of nodes, and how much it may differ at the others.
 
-    Away from the triangles the winding number changes only as fast as the closed curves of their first edges let it: its
-    gradient is at most Σ length / (4π distance²) (Biot-Savart's law). Infinite where a triangle may cut the cube.
+    Away from the triangles the winding number changes only as fast as the closed curves of their first edges let it:
+    its gradient is at most Σ length / (4π distance²) (Biot-Savart's law). Infinite where a triangle may cut the cube.
     """
     leaves = (len(dipoles) + 1) // 2
     leaf_size = len(order) // leaves
@@ -136,7 +142,8 @@ def _winding_of_cube(corners, order, dipoles, edge_low, edge_high, edge_length, 
         reach = far * dipoles[node, 3] + radius
         if squared > reach * reach:
             inverse = 1.0 / np.sqrt(squared)
-            total += (dipoles[node, 4] * dx + dipoles[node, 5] * dy + dipoles[node, 6] * dz) * inverse * inverse * inverse
+            along = dipoles[node, 4] * dx + dipoles[node, 5] * dy + dipoles[node, 6] * dz
+            total += along * inverse * inverse * inverse
             if radius > 0.0:
                 gap = _box_distance(edge_low[node], edge_high[node], x, y, z) - radius
                 change += edge_length[node, 0] * radius / (gap * gap)
@@ -147,8 +154,9 @@ def _winding_of_cube(corners, order, dipoles, edge_low, edge_high, edge_length, 
                     continue
                 triangle = corners[order[slot]]
                 if radius > 0.0:
-                    ex, ey, ez = triangle[1, 0] - triangle[0, 0], triangle[1, 1] - triangle[0, 1], triangle[1, 2] - triangle[0, 2]
-                    px, py, pz = x - triangle[0, 0], y - triangle[0, 1], z - triangle[0, 2]
+                    ax, ay, az = triangle[0, 0], triangle[0, 1], triangle[0, 2]
+                    ex, ey, ez = triangle[1, 0] - ax, triangle[1, 1] - ay, triangle[1, 2] - az
+                    px, py, pz = x - ax, y - ay, z - az
                     length = np.sqrt(ex * ex + ey * ey + ez * ez)
                     if length > 0.0:
                         along = min(max((ex * px + ey * py + ez * pz) / (length * length), 0.0), 1.0)

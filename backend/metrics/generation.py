@@ -1,8 +1,8 @@
 """How well a set of generated shapes stands for a set of real ones.
 
-All take matrices of `pairwise_distances`, so that one matrix serves them all. PVD's and LION's protocol: as many generated
-shapes as reference shapes, 2,048 points each, both sets normalised alike (PVD: by the training set's mean and standard
-deviation), with the Chamfer and with the Earth Mover's distance.
+All take matrices of `pairwise_distances`, so that one matrix serves them all. PVD's and LION's protocol: as many
+generated shapes as reference shapes, 2,048 points each, both sets normalised alike (PVD: by the training set's mean and
+standard deviation), with the Chamfer and with the Earth Mover's distance.
 """
 
 import torch
@@ -34,9 +34,9 @@ def one_nearest_neighbor_accuracy(
 ) -> float:
     """1-NNA: how often a shape's nearest other shape is of its own set; 0.5 means that the sets cannot be told apart.
 
-    generated_to_generated: (S, S), generated_to_reference: (S, R), reference_to_reference: (R, R) float32; the diagonals of
-    the square ones are not looked at. In [0, 1]; tables show it in percent. Of equally near shapes the generated one
-    counts. Source: Yang et al., "PointFlow", 2019, §4.1, eq. 11; used by PVD and LION.
+    generated_to_generated: (S, S), generated_to_reference: (S, R), reference_to_reference: (R, R) float32; the
+    diagonals of the square ones are not looked at. In [0, 1]; tables show it in percent. Of equally near shapes the
+    generated one counts. Source: Yang et al., "PointFlow", 2019, §4.1, eq. 11; used by PVD and LION.
     """
     samples, references = generated_to_reference.shape
     for name, matrix, size in (
@@ -62,9 +62,9 @@ def one_nearest_neighbor_accuracy(
 def total_mutual_difference(completions: torch.Tensor) -> float:
     """TMD: how much the completions of one input differ: the sum over them of the mean Chamfer distance to the others.
 
-    completions: (K, N, 3) float32, K ≥ 2; papers take K = 10 and 2,048 points and show the mean over inputs. The Chamfer
-    distance is the sum of both mean squared nearest distances; in the points' unit squared. Source: Wu et al. 2020
-    (multimodal shape completion), §4; AutoSDF and SDFusion use it.
+    completions: (K, N, 3) float32, K ≥ 2; papers take K = 10 and 2,048 points and show the mean over inputs. The
+    Chamfer distance is the sum of both mean squared nearest distances; in the points' unit squared. Source: Wu et al.
+    2020 (multimodal shape completion), §4; AutoSDF and SDFusion use it.
     """
     if len(completions) < 2:
         raise ValueError(f"TMD needs at least 2 completions, not {len(completions)}.")

@@ -11,8 +11,8 @@ CONTRAST_CONSTANT = 0.03
 def psnr(prediction: torch.Tensor, truth: torch.Tensor, *, value_range: float = 1.0) -> torch.Tensor:
     """Peak signal-to-noise ratio in decibels: 10 log₁₀(value_range² / mean squared error).
 
-    prediction, truth: (B, C, H, W) floating point, of the encoded values (sRGB as displayed, as all published figures are).
-    value_range: from black to white. Returns (B,), infinite for equal pictures.
+    prediction, truth: (B, C, H, W) floating point, of the encoded values (sRGB as displayed, as all published figures
+    are). value_range: from black to white. Returns (B,), infinite for equal pictures.
     """
     _check_pictures(prediction, truth, value_range)
     error = (prediction - truth).square().flatten(1).mean(dim=1)
@@ -22,13 +22,16 @@ def psnr(prediction: torch.Tensor, truth: torch.Tensor, *, value_range: float = 
 def ssim(prediction: torch.Tensor, truth: torch.Tensor, *, value_range: float = 1.0) -> torch.Tensor:
     """Mean structural similarity, in [-1, 1]; 1 for equal pictures.
 
-    prediction, truth: (B, C, H, W) floating point with H, W ≥ 11; each channel by itself, then the mean, over the places
-    where the 11 × 11 Gaussian window of deviation 1.5 fits. Constants 0.01 and 0.03, covariances of the weighted population.
+    prediction, truth: (B, C, H, W) floating point with H, W ≥ 11; each channel by itself, then the mean, over the
+    places where the 11 × 11 Gaussian window of deviation 1.5 fits. Constants 0.01 and 0.03, covariances of the weighted
+    population.
     Returns (B,). Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
     """
     _check_pictures(prediction, truth, value_range)
     if min(prediction.shape[2:]) < WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least {WINDOW} × {WINDOW} pixels, not {tuple(prediction.shape[2:])}.")
+        raise ValueError(
+            f"SSIM needs pictures of at least {WINDOW} × {WINDOW} pixels, not {tuple(prediction.shape[2:])}."
+        )
     batch, channels, height, width = prediction.shape
     x = prediction.reshape(batch * channels, 1, height, width)
     y = truth.reshape(batch * channels, 1, height, width)
@@ -54,7 +57,9 @@ def _blur(picture: torch.Tensor) -> torch.Tensor:
 
 def _check_pictures(prediction: torch.Tensor, truth: torch.Tensor, value_range: float) -> None:
     if prediction.shape != truth.shape or prediction.ndim != 4 or prediction.numel() == 0:
-        raise ValueError(f"Pictures must share a shape (B, C, H, W), not {tuple(prediction.shape)}, {tuple(truth.shape)}.")
+        raise ValueError(
+            f"Pictures must share a shape (B, C, H, W), not {tuple(prediction.shape)}, {tuple(truth.shape)}."
+        )
     if not prediction.is_floating_point() or not truth.is_floating_point():
         raise TypeError(f"Pictures must be floating point, not {prediction.dtype}, {truth.dtype}: divide bytes by 255.")
     if not value_range > 0:

@@ -16,9 +16,9 @@ def pairwise_distances(
 ) -> torch.Tensor:
     """The matrix of distances between shapes, computed on all cores or the GPU.
 
-    a: (S, N, 3) float32 point clouds. b: (R, M, 3) float32; left out, a against itself, of which only one half is computed.
-    distance: "chamfer" is the sum of both mean squared nearest distances (PVD's and LION's CD); "earth movers" the mean
-    plain distance under the best bijection (their EMD), within epsilon of the optimum, and needs N = M.
+    a: (S, N, 3) float32 point clouds. b: (R, M, 3) float32; left out, a against itself, of which only one half is
+    computed. distance: "chamfer" is the sum of both mean squared nearest distances (PVD's and LION's CD); "earth
+    movers" the mean plain distance under the best bijection (their EMD), within epsilon of the optimum; N = M.
     Returns (S, R) float32 on a's device, without gradient.
     Raises ValueError for an unknown distance, and TypeError or ValueError as the kernels do.
     """

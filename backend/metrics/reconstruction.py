@@ -50,8 +50,8 @@ def unidirectional_hausdorff_distance(partial: torch.Tensor, completion: torch.T
     """UHD: the greatest distance from a point of the partial input to the completion; 0 keeps all that was given.
 
     partial: (B, N, 3) float32. completion: (B, M, 3) float32. Returns (B,) float32 in the points' unit, not squared;
-    papers show the mean over inputs and over ten completions of each. Source: Wu et al., "Multimodal shape completion via
-    conditional generative adversarial networks", 2020, §4; AutoSDF and SDFusion use it.
+    papers show the mean over inputs and over ten completions of each. Source: Wu et al., "Multimodal shape completion
+    via conditional generative adversarial networks", 2020, §4; AutoSDF and SDFusion use it.
     """
     return _distances(partial, completion).amax(dim=1)
 
@@ -61,9 +61,10 @@ def normal_consistency(
 ) -> torch.Tensor:
     """The mean absolute cosine between the normals at each point and at the other surface's nearest point, both ways.
 
-    prediction, prediction_normals: (B, N, 3) float32; truth, truth_normals: (B, M, 3) float32. Normals need not have unit
-    length; one of length 0 counts 0. Returns (B,) float32 in [0, 1]. Source: Mescheder et al., "Occupancy Networks", 2019,
-    §4 and its code: the absolute value, because meshes may be wound either way, and the mean of both directions.
+    prediction, prediction_normals: (B, N, 3) float32; truth, truth_normals: (B, M, 3) float32. Normals need not have
+    unit length; one of length 0 counts 0. Returns (B,) float32 in [0, 1]. Source: Mescheder et al., "Occupancy
+    Networks", 2019, §4 and its code: the absolute value, because meshes may be wound either way, and the mean of both
+    directions.
     """
     for name, points, normals in (
         ("prediction_normals", prediction, prediction_normals),
@@ -81,13 +82,17 @@ def normal_consistency(
 def volumetric_iou(prediction: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Intersection over union of two volumes, given whether the same places are inside each.
 
-    prediction, truth: (B, ...) bool, over a grid or over points drawn uniformly from the bounds (Occupancy Networks draws
-    100,000). Returns (B,) float32 in [0, 1]; 1 where both are empty. Source: Mescheder et al. 2019, §4.
+    prediction, truth: (B, ...) bool, over a grid or over points drawn uniformly from the bounds (Occupancy Networks
+    draws 100,000). Returns (B,) float32 in [0, 1]; 1 where both are empty. Source: Mescheder et al. 2019, §4.
     """
     if prediction.dtype != torch.bool or truth.dtype != torch.bool:
-        raise TypeError(f"Occupancies must be bool, not {prediction.dtype} and {truth.dtype}: compare them first, as in sdf < 0.")
+        raise TypeError(
+            f"Occupancies must be bool, not {prediction.dtype} and {truth.dtype}: compare them first, as in sdf < 0."
+        )
     if prediction.shape != truth.shape or prediction.ndim < 2:
-        raise ValueError(f"Occupancies must share a shape (B, ...), not {tuple(prediction.shape)}, {tuple(truth.shape)}.")
+        raise ValueError(
+            f"Occupancies must share a shape (B, ...), not {tuple(prediction.shape)}, {tuple(truth.shape)}."
+        )
     intersection = (prediction & truth).flatten(1).sum(dim=1)
     union = (prediction | truth).flatten(1).sum(dim=1)
     return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)

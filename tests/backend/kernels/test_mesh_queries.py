@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.backend.kernels.mesh_reference import MESHES, mesh, squared_distance, winding
 
 from backend.kernels import point_to_mesh_distance, winding_number
+from tests.backend.kernels.mesh_reference import MESHES, mesh, squared_distance, winding
 
 
 def queries(count: int = 300, seed: int = 0) -> torch.Tensor:
@@ -23,7 +23,9 @@ def test_distance_face_and_closest_point(kind: str) -> None:
     expected = squared_distance(points.double().numpy(), corners)
     np.testing.assert_allclose(squared.numpy(), expected, rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose((closest - points).square().sum(1).numpy(), expected, rtol=1e-4, atol=1e-7)
-    on_face = [squared_distance(closest[i : i + 1].double().numpy(), corners[face[i] : face[i] + 1])[0] for i in range(50)]
+    on_face = [
+        squared_distance(closest[i : i + 1].double().numpy(), corners[face[i] : face[i] + 1])[0] for i in range(50)
+    ]
     assert max(on_face) < 1e-11
 
 

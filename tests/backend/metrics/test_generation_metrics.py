@@ -18,7 +18,9 @@ from backend.metrics import (
 
 def shapes(count: int, seed: int, points: int = 48) -> torch.Tensor:
     random = np.random.default_rng(seed)
-    return torch.from_numpy((random.normal(size=(count, points, 3)) * random.uniform(0.5, 1, (count, 1, 3))).astype(np.float32))
+    return torch.from_numpy(
+        (random.normal(size=(count, points, 3)) * random.uniform(0.5, 1, (count, 1, 3))).astype(np.float32)
+    )
 
 
 def chamfer(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -30,7 +30,9 @@ def filtered_ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_ssim() -> None:
     x, y = pictures()
-    expected = [np.mean([filtered_ssim(x[b, c].double().numpy(), y[b, c].double().numpy()) for c in range(3)]) for b in range(2)]
+    expected = [
+        np.mean([filtered_ssim(x[b, c].double().numpy(), y[b, c].double().numpy()) for c in range(3)]) for b in range(2)
+    ]
     np.testing.assert_allclose(ssim(x.double(), y.double()), expected, rtol=1e-6)
     np.testing.assert_allclose(ssim(x, y), expected, rtol=1e-3)
     torch.testing.assert_close(ssim(x, x), torch.ones(2))
