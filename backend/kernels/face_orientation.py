@@ -77,7 +77,8 @@ def _sort_by(keys, order, spare, counts):  # type: ignore[no-untyped-def]
         place = counts[keys[order[i]]]
         counts[keys[order[i]]] = place + 1
         spare[place] = order[i]
-    order[:] = spare
+    for i in range(len(order)):  # assigning the whole slice would add seconds to compilation
+        order[i] = spare[i]
 
 
 @compiled
@@ -85,8 +86,9 @@ def distinct_faces(faces, vertex_count, kept):  # type: ignore[no-untyped-def]
     """Write each set of three different corners once, in the order of first appearance; returns how many."""
     count = len(faces)
     corner = np.empty((3, count), np.int32)
-    order = np.arange(count).astype(np.int32)
+    order = np.empty(count, np.int32)
     for f in range(count):
+        order[f] = f
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         corner[0, f], corner[2, f] = min(a, min(b, c)), max(a, max(b, c))
         corner[1, f] = np.int32(np.int64(a) + np.int64(b) + np.int64(c) - corner[0, f] - corner[2, f])
@@ -106,9 +108,8 @@ def distinct_faces(faces, vertex_count, kept):  # type: ignore[no-untyped-def]
         ):
             f = order[stop]
             # Wound from the least corner by way of the middle one, or the other way round.
-            following = (
-                faces[f, 1] if faces[f, 0] == corner[0, f] else (faces[f, 2] if faces[f, 1] == corner[0, f] else faces[f, 0])
-            )
+            place = 0 if faces[f, 0] == corner[0, f] else (1 if faces[f, 1] == corner[0, f] else 2)
+            following = faces[f, (place + 1) % 3]
             net += 1 if following == corner[1, f] else -1
             if stop == start:
                 own = net
@@ -147,19 +148,21 @@ def orient(faces, vertex_count, open_edges):  # type: ignore[no-untyped-def]
     """Turn faces in place so that patches agree, and write the boundary's directed edges; returns how many."""
     count = len(faces)
     low, high = np.empty(3 * count, np.int32), np.empty(3 * count, np.int32)
+    order = np.empty(3 * count, np.int32)
     for f in range(count):
         for edge in range(3):
             a, b = faces[f, edge], faces[f, (edge + 1) % 3]
             low[3 * f + edge], high[3 * f + edge] = min(a, b), max(a, b)
-    order = np.arange(3 * count).astype(np.int32)
+            order[3 * f + edge] = 3 * f + edge
     spare = np.empty(3 * count, np.int32)
     counts = np.empty(vertex_count + 1, np.int64)
     _sort_by(high, order, spare, counts)
     _sort_by(low, order, spare, counts)
 
-    parent = np.arange(count)
+    parent, size = np.empty(count, np.int64), np.empty(count, np.int64)
+    for f in range(count):
+        parent[f], size[f] = f, 1
     turned = np.zeros(count, np.bool_)
-    size = np.ones(count, np.int64)
     twisted = np.zeros(count, np.bool_)  # patches that cannot be oriented
     start = 0
     while start < 3 * count:

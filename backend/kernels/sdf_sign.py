@@ -7,8 +7,8 @@ again:
     winding(surface) = crossings(surface and fans) - winding(fans).
 
 The fans are few, and only near a large hole does their winding number round to anything but 0. A node is inside where
-|winding(surface)| > 1/2, that is where the crossings differ from the fans' winding number rounded: inside-out parts count
-as the right way round, and a hole is closed where the solid angle is half of the sphere (Jacobson et al. 2013).
+|winding(surface)| > 1/2, that is where the crossings differ from the fans' winding number rounded: inside-out parts
+count as the right way round, and a hole is closed where the solid angle is half of the sphere (Jacobson et al. 2013).
 """
 
 import numba
@@ -48,12 +48,15 @@ def split_into_loops(edges, vertex_count, loops):  # type: ignore[no-untyped-def
     for v in range(vertex_count):
         first[v + 1] += first[v]
     following = np.empty(count, np.int32)
-    unused = first[:-1].copy()
+    unused = np.empty(vertex_count, np.int64)
+    for v in range(vertex_count):
+        unused[v] = first[v]
     for e in range(count):
         following[unused[edges[e, 0]]] = edges[e, 1]
         unused[edges[e, 0]] += 1
-    unused[:] = first[:-1]
-    place = np.full(vertex_count, -1, np.int64)  # on the current path
+    place = np.empty(vertex_count, np.int64)  # on the current path
+    for v in range(vertex_count):
+        unused[v], place[v] = first[v], -1
     path = np.empty(count + 1, np.int32)
     written, loop = 0, 0
     for e in range(count):
@@ -94,12 +97,12 @@ def _edge_crossing(y0, z0, y1, z1, row):  # type: ignore[no-untyped-def]
 def list_crossings(corners, planes, rows, columns, starts, crossings):  # type: ignore[no-untyped-def]
     """Where columns of nodes along x cross the triangles corners (F, 3, 3) float64, in cells, by plane.
 
-    starts: (planes + 1,) int64, to be filled: crossings[starts[i]:starts[i + 1]] change the count from plane i on. Each is
-    the column's number j · columns + k, plus one, negative where the count falls. crossings: int32, filled where it is
-    long enough for all. Returns the length that crossings must have.
+    starts: (planes + 1,) int64, to be filled: crossings[starts[i]:starts[i + 1]] change the count from plane i on. Each
+    is the column's number j · columns + k, plus one, negative where the count falls. crossings: int32, filled where it
+    is long enough for all. Returns the length that crossings must have.
 
-    An edge covers the rows above its lower end up to its upper end, and is always computed from lower to upper, so that a
-    closed surface is crossed as often into as out of, whatever the rounding.
+    An edge covers the rows above its lower end up to its upper end, and is always computed from lower to upper, so that
+    a closed surface is crossed as often into as out of, whatever the rounding.
     """
     starts[:] = 0
     for fill in range(2):
@@ -176,8 +179,8 @@ def count_before(starts, crossings, plane, count):  # type: ignore[no-untyped-de
 def negate_inside(starts, crossings, first_plane, count, fans, distance):  # type: ignore[no-untyped-def]
     """Negate distance (planes, rows, columns) float32 where the node is inside.
 
-    count: the crossings before first_plane; brought up to date. fans: (planes, rows, columns) int32, the rounded winding
-    number of the closing fans, or (0, rows, columns) where the surface is closed.
+    count: the crossings before first_plane; brought up to date. fans: (planes, rows, columns) int32, the rounded
+    winding number of the closing fans, or (0, rows, columns) where the surface is closed.
     """
     planes, rows, columns = distance.shape
     for i in range(planes):

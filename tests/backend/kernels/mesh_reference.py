@@ -73,7 +73,7 @@ def mesh(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(np.ascontiguousarray(vertices), dtype=torch.float32), torch.tensor(np.ascontiguousarray(faces))
 
 
-def bumpy_ball(subdivisions: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def bumpy_ball(subdivisions: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """A closed ball with dents, wound outwards."""
     ball = trimesh.creation.icosphere(subdivisions)
     x, y, z = ball.vertices.T
