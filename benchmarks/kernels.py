@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and no clouds of a million points")
+    parser.add_argument("--data", type=Path, help="a data-set zip whose closed meshes are broken to compare signs")
     parser.add_argument("--out", type=Path, default=Path("output/kernels.png"))
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # before the libraries that read it are loaded
@@ -38,7 +39,7 @@ def main() -> None:
         else:
             from benchmarks import mesh_to_sdf
 
-            found = mesh_to_sdf.bench(options.threads, options.quick)
+            found = mesh_to_sdf.bench(options.data, options.quick)
         bars += found
     print("\nPromises:", *bars, sep="\n")
     if measured:
