@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -39,13 +39,12 @@ def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
         yield
     except BaseException:
         # Ctrl-C in a terminal has reached the process as well, so it is first given time to end by itself.
-        for end in (lambda: None, process.terminate, process.kill):
-            end()
-            try:
+        for ask in (lambda: None, process.terminate):
+            ask()
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(SECONDS_TO_OBEY)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+        process.kill()
+        process.wait()
         raise
 
 

@@ -26,6 +26,7 @@ from .backend.recipe import MachineError, Recipe, Result
 START_SECONDS = 120.0  # importing torch from a cold disk can take most of a minute
 OBEY_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
+EXIT_SECONDS = 10.0  # from the end of the channel to that of the process, which may have a GPU's memory to give back
 JOIN_SECONDS = 5.0  # the process is gone by then; the reader only tidies up, on a busy machine not at once
 LOG_LINES = 20
 LOG_TAIL_BYTES = 16_384
@@ -227,7 +228,7 @@ class WorkerClient:
 
     def _has_ended_by_itself(self) -> bool:
         try:
-            self._process.wait(CLOSE_SECONDS)
+            self._process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             return False
         return True

@@ -150,7 +150,7 @@ def test_an_interrupt_is_a_cancel_and_leaves_no_file(tmp_path, monkeypatch, caps
 
 def test_importing_the_backend_needs_no_torch():
     code = "import sys, backend, backend.protocol; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=300).returncode == 0
 
 
 def test_as_a_process_it_ends_with_the_exit_code(tmp_path):
@@ -161,7 +161,7 @@ def test_as_a_process_it_ends_with_the_exit_code(tmp_path):
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        timeout=120,
+        timeout=300,
     )
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr.strip().endswith("describe the object in English.")

@@ -247,7 +247,7 @@ def test_what_is_too_large_or_of_a_strange_type_is_not_sent(pipe):
         channel.send(Message("cancelled", {"job": "1"}, {"a": np.zeros(protocol.MAX_ARRAY_BYTES + 1, dtype=np.uint8)}))
 
 
-def accepted(listener, is_alive=lambda: True, timeout=20.0):
+def accepted(listener, is_alive=lambda: True, timeout=120.0):
     """Accept in a thread: (thread, list that the channel lands in)."""
     channels = []
     thread = threading.Thread(target=lambda: channels.append(listener.accept(timeout, is_alive)))
@@ -261,7 +261,7 @@ def test_a_listener_lets_the_right_key_in():
         channel = connect(listener.address, listener.key)
         thread.join()
         channel.send(protocol.hello(HEALTH))
-        assert channels[0].poll(10)
+        assert channels[0].poll(120)
         assert channels[0].receive() == protocol.hello(HEALTH)
         channel.close()
         channels[0].close()

@@ -23,7 +23,7 @@ def check(*options, **environment):
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=120,
+        timeout=300,
     )
     (line,) = process.stdout.splitlines()
     return process.returncode, json.loads(line)
@@ -76,6 +76,6 @@ def test_an_old_interpreter_is_told_that_it_is_too_old(monkeypatch):
 
 
 def test_without_address_it_says_how_it_is_used():
-    process = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=120)
+    process = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=300)
     assert process.returncode == 2
     assert "--address and --log are needed" in process.stderr

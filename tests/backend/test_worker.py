@@ -22,7 +22,7 @@ from backend.recipe import VERSION, Recipe
 
 SCRIPT = Path(__file__).with_name("worker_script.py")
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
-PATIENCE = 60.0
+PATIENCE = 300.0  # a limit for hangs; a busy machine needs a fraction of it
 
 
 class Worker:

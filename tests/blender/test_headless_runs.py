@@ -287,6 +287,6 @@ sys.exit(module("headless").main([{str(jobs)!r}, "--out", {str(tmp_path / "out")
         if "Sampling" in line:
             break
     process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=120)[1]
+    rest = process.communicate(timeout=300)[1]
     assert process.returncode == 130, "".join(lines) + rest
     assert "Traceback" not in rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_output_and_exit_code_come_back(capsys: pytest.CaptureFixture[str]) -> N
     script = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(4)"
     code, output = run_quietly([sys.executable, "-u", "-c", script], "Trying", describe=lambda line: shown.append(line))
     assert code == 4 and sorted(output.split()) == ["one", "two"] and len(shown) == 2
-    assert "Trying: 0:0" in capsys.readouterr().err
+    assert "Trying: 0:" in capsys.readouterr().err
 
 
 def test_exit_code_of_a_command_in_the_foreground() -> None:
@@ -96,4 +97,4 @@ def test_a_log_gets_lines_and_not_a_bar() -> None:
     log = io.StringIO()
     with WaitingBar("Working", log):
         pass
-    assert log.getvalue() == "Working …\nWorking: 0:00\n"
+    assert re.fullmatch(r"Working …\nWorking: 0:\d\d\n", log.getvalue())
