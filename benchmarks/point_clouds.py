@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,19 +72,16 @@ def bench_nearest(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
                 distances.min(1)
 
             rivals: dict[str, Callable[[], object]] = {
-                "Gen3D": lambda a=a, b=b, full=full: mutual_nearest(a, b, full, full),
+                "Gen3D": partial(mutual_nearest, a, b, full, full),
                 "pykdtree": pykdtree,
                 "cKDTree": scipy,
             }
             if batch * count * count * 4 < 1.2e9:
                 rivals["torch.cdist"] = torch_cdist
             if reference is not None:
-                rivals["C++ grid"] = lambda a=a, b=b: (reference(a, b, True, threads), reference(b, a, True, threads))
+                rivals["C++ grid"] = partial(both_ways, reference, a, b, True, threads)
                 if count <= 10_000:
-                    rivals["C++ pairs"] = lambda a=a, b=b: (
-                        reference(a, b, False, threads),
-                        reference(b, a, False, threads),
-                    )
+                    rivals["C++ pairs"] = partial(both_ways, reference, a, b, False, threads)
             times = medians(rivals, rounds=3 if quick or count > 50_000 else 9)
             measured[shape, batch, count] = times
             print_times(f"nearest both ways, {shape}, {batch} × {count}²", times)
@@ -112,10 +111,10 @@ def bench_chamfer(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
 
         times = medians(
             {
-                "Gen3D": lambda a=a, b=b: chamfer_distance(a, b).backward(),
+                "Gen3D": partial(forward_and_backward, chamfer_distance, a, b),
                 "torch.cdist": by_cdist,
-                "soft, T = 0.001": lambda a=a, b=b: soft_chamfer_distance(a, b, 0.001).backward(),
-                "soft, T = 1": lambda a=a, b=b: soft_chamfer_distance(a, b, 1.0).backward(),
+                "soft, T = 0.001": partial(forward_and_backward, soft_chamfer_distance, a, b, 0.001),
+                "soft, T = 1": partial(forward_and_backward, soft_chamfer_distance, a, b, 1.0),
             },
             rounds=2 if quick else 5,
         )
@@ -128,8 +127,8 @@ def bench_chamfer(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
 
 def bench_emd(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
     """Earth mover's distance at ε = 1 %, single pairs and batches."""
-    import ot
-    from geomloss import SamplesLoss
+    import ot  # type: ignore[import-untyped]
+    from geomloss import SamplesLoss  # type: ignore[import-untyped]
 
     measured: Measured = {}
     bars = []
@@ -141,11 +140,11 @@ def bench_emd(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
             even = np.full(count, 1 / count)
             times = medians(
                 {
-                    "Gen3D": lambda a=a, b=b: earth_movers_distance(a[:1], b[:1], 0.01),
-                    "Gen3D, 8 pairs": lambda a=a, b=b: earth_movers_distance(a, b, 0.01),
-                    "SciPy": lambda x=x, y=y: linear_sum_assignment(cdist(x, y)),
-                    "POT emd2": lambda x=x, y=y, even=even: ot.emd2(even, even, cdist(x, y), numItermax=10**7),
-                    "geomloss Sinkhorn": lambda a=a, b=b: sinkhorn(a[0], b[0]),
+                    "Gen3D": partial(earth_movers_distance, a[:1], b[:1], 0.01),
+                    "Gen3D, 8 pairs": partial(earth_movers_distance, a, b, 0.01),
+                    "SciPy": partial(solve, linear_sum_assignment, x, y),
+                    "POT emd2": partial(solve, partial(ot.emd2, even, even, numItermax=10**7), x, y),
+                    "geomloss Sinkhorn": partial(sinkhorn, a[0], b[0]),
                 },
                 rounds=2 if quick else 7,
             )
@@ -164,6 +163,22 @@ def bench_emd(threads: int, quick: bool) -> tuple[Measured, list[Bar]]:
                 gain = 8 * times["Gen3D"] / times["Gen3D, 8 pairs"]
                 bars.append(Bar(f"{where}: gain of a batch on {threads} threads", gain, 1.7))
     return measured, bars
+
+
+def forward_and_backward(distance: Callable[..., torch.Tensor], *arguments: Any) -> None:
+    """One step of training."""
+    distance(*arguments).backward()
+
+
+def solve(solver: Callable[[np.ndarray], object], x: np.ndarray, y: np.ndarray) -> object:
+    """An exact solver with the matrix of costs that it needs."""
+    return solver(cdist(x, y))
+
+
+def both_ways(reference: Callable[..., None], a: torch.Tensor, b: torch.Tensor, grid: bool, threads: int) -> None:
+    """The C++ yardstick from a to b and back."""
+    reference(a, b, grid, threads)
+    reference(b, a, grid, threads)
 
 
 def compiled_reference() -> Callable[[torch.Tensor, torch.Tensor, bool, int], None] | None:

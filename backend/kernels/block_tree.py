@@ -20,8 +20,12 @@ FAR = np.float32(3e38)  # bounds of a box that holds nothing: its distance to an
 
 
 def _spread_bits(count: int) -> np.ndarray:
+    """For every number of `count` bits, that number with two zeros before each bit."""
     values = np.arange(1 << count, dtype=np.uint32)
-    return sum(((values >> bit) & 1) << (3 * bit) for bit in range(count)).astype(np.uint32)
+    spread = np.zeros_like(values)
+    for bit in range(count):
+        spread |= ((values >> np.uint32(bit)) & np.uint32(1)) << np.uint32(3 * bit)
+    return spread
 
 
 SPREAD = _spread_bits(10)

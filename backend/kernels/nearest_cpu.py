@@ -41,14 +41,14 @@ def _nearest_one(  # type: ignore[no-untyped-def]
     stack_level = np.empty(LANES * 12, np.int64)
     stack_node = np.empty(LANES * 12, np.int64)
     top_level = len(level_start) - 2
-    seed = np.int64(-1)
+    seed = -1
     blocks = all_queries.shape[1]
-    cloud = np.int64(-1)
+    cloud = -1
     for place in range(first, last):
         block = place % blocks
         if place // blocks != cloud:
             cloud = place // blocks
-            seed = np.int64(-1)
+            seed = -1
         if block * LANES >= lengths[cloud]:
             continue
         queries, query_boxes = all_queries[cloud], all_query_boxes[cloud]
@@ -69,7 +69,7 @@ def _nearest_one(  # type: ignore[no-untyped-def]
         if seed >= 0:  # the last block's neighbour: likely near, so that the walk has a bound from the start
             stack_near[1], stack_level[1], stack_node[1] = NOTHING, -1, seed
             top = 2
-        visited_seed = np.int64(-1)
+        visited_seed = -1
         while top > 0:
             top -= 1
             if stack_near[top] >= bound:
@@ -134,7 +134,7 @@ def _nearest_one(  # type: ignore[no-untyped-def]
             i = block * LANES + lane
             if i >= lengths[cloud]:
                 break
-            four = np.int64(lanes[4, lane])
+            four = int(lanes[4, lane])
             node, j = four // 4, (four % 4) * 4
             least, best = INFINITE, j
             for t in range(j, j + 4):
@@ -194,7 +194,7 @@ def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, sq
                 lanes[4, lane] = name if least < old else lanes[4, lane]
                 lanes[3, lane] = min(least, old)
         for lane in range(min(WIDE, length - base)):
-            j = np.int64(lanes[4, lane])
+            j = int(lanes[4, lane])
             least, best = INFINITE, j
             for t in range(j, min(j + 8, target_length)):
                 dx = lanes[0, lane] - target[t, 0]

@@ -5,7 +5,7 @@ import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from backend.kernels import (
 from backend.kernels import soft_chamfer_cuda as soft_cuda
 from tests.backend.kernels.cloud_reference import clouds, optimal_cost, squared_distances
 
-KERNELS = {
+KERNELS: dict[str, Callable[[], cuda.CudaKernel]] = {
     "pairwise": nearest_cuda.pairwise_kernel,
     "tree": lambda: nearest_cuda.tree_kernel(1),
     "tree of 32": lambda: nearest_cuda.tree_kernel(32),
