@@ -36,6 +36,16 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments, read. Options in front of pytest's first file or name are pytest's too."""
+    read, unknown = parser().parse_known_args(arguments)
+    if unknown and read.command != "test":
+        parser().error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:
+        read.pytest = [*unknown, *read.pytest]
+    return read
+
+
 def run_command(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask for; returns the exit code."""
     match arguments.command:
@@ -56,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     """What build.py does; returns its exit code. Errors go to standard error in one sentence."""
     end_on_terminate()
     try:
-        return run_command(parser().parse_args(arguments))
+        return run_command(parse(arguments))
     except StepFailed as failure:
         print(f"build.py: {failure}", file=sys.stderr)
         return failure.exit_code

@@ -36,10 +36,20 @@ def test_help_names_every_command() -> None:
     assert all(name in ran.stdout for name in ("demo", "test", "build", "train", "bench"))
 
 
-@pytest.mark.parametrize("arguments", [(), ("dream",), ("demo",), ("demo", "a chair", "--seed", "many"), ("train",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("dream",), ("demo",), ("demo", "a chair", "--seed", "many"), ("train",), ("build", "-x")]
+)
 def test_wrong_arguments_exit_with_2(arguments: tuple[str, ...]) -> None:
     ran = call(*arguments)
     assert ran.returncode == 2 and ran.stdout == "" and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-k", "chair and not table"], ["--durations=5", "-q", "tests/a.py", "-k", "chair"], ["tests/a.py"], []],
+)
+def test_what_follows_test_goes_to_pytest_as_it_stands(arguments: list[str]) -> None:
+    assert command_line.parse(["test", *arguments]).pytest == arguments
 
 
 @pytest.mark.parametrize("command", ["train", "bench"])
