@@ -38,7 +38,7 @@ TEXT_NOISE = 0.012
 HALF_EXTENT = 0.9
 
 CONFIGURATIONS = {
-    "small": (LatentPriorConfig(), Schedule(minutes=25, batch_size=512, learning_rate=1e-3)),
+    "small": (LatentPriorConfig(), Schedule(minutes=24, batch_size=512, learning_rate=1e-3)),
     "base": (LatentPriorConfig(), Schedule(minutes=10, batch_size=2048, learning_rate=2e-3)),
 }
 

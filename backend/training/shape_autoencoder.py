@@ -32,7 +32,7 @@ LATENT_WEIGHT = 1e-3
 CHROMA_WEIGHT = 60.0
 
 CONFIGURATIONS = {
-    "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=2e-3)),
+    "small": (ShapeAutoencoderConfig(), Schedule(minutes=64, batch_size=16, learning_rate=2e-3)),
     "base": (ShapeAutoencoderConfig(), Schedule(minutes=12, batch_size=128, learning_rate=3e-3)),
 }
 
