@@ -118,13 +118,13 @@ METHODS: tuple[Method, ...] = (
                 "Guidance Scale",
                 "How strongly the shape follows the prompt; low values vary more",
                 "float",
-                3.0,
+                2.0,
                 0.0,
                 20.0,
                 advanced=True,
             ),
             Parameter(
-                "steps", "Steps", "Number of denoising steps; more take longer", "int", 24, 1, 200, advanced=True
+                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
             ),
         ),
     ),

@@ -25,17 +25,17 @@ from build_steps.paths import REPOSITORY
 from build_steps.processes import run
 
 PROMPTS = (
-    "a wooden chair",
-    "a round table",
-    "a red sofa",
+    "a chair",
+    "a table",
+    "a sofa",
     "a bed",
-    "a floor lamp",
-    "a bookcase",
+    "a table lamp",
+    "a wardrobe",
     "a car",
-    "a sailing boat",
-    "a pine tree",
+    "a tree",
     "a potted plant",
     "a house",
+    "a mug",
     "a fish",
 )
 SEEDS = (0, 1, 2, 3)
