@@ -20,7 +20,7 @@ def test_defaults_are_filled_in_and_valid():
         task="text_to_3d",
         method="latent prior",
         inputs={"prompt": "a chair"},
-        parameters={"detail": 128, "face_count": 20_000, "guidance_scale": 3.0, "steps": 24},
+        parameters={"detail": 128, "face_count": 20_000, "guidance_scale": 2.0, "steps": 12},
         seed=0,
         weights={},
         version=VERSION,
