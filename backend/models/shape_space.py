@@ -1,7 +1,7 @@
 """The shape space: one auto-encoder and one prior over its latents, which every task shares.
 
     space = ShapeSpace.load()
-    latent = space.sample("a wooden armchair", seed=0, steps=16, guidance_scale=3)
+    latent = space.sample("a wooden armchair", seed=0, steps=12, guidance_scale=2)
     mesh = space.decode(latent)
 
 Latents are grids (C, 8, 8, 8) float32; meshes lie in model space, the cube [−1, 1]³, Z up, front −Y.
