@@ -1,4 +1,4 @@
-"""NVIDIA Warp's own signed distance on the CPU, the way its users call it: one query a point, sign by winding number."""
+"""NVIDIA Warp's own signed distance on the CPU as its users call it: one query a point, sign by winding number."""
 
 from concurrent.futures import ThreadPoolExecutor
 
