@@ -35,7 +35,13 @@ def demo(prompt: str, seed: int, out: Path) -> int:
             jobs.write_text(json.dumps({"prompt": prompt, "seed": seed}) + "\n", encoding="utf-8")
             arguments = [str(jobs), "--out", str(unfinished), "--format", "blend", "glb", "--render"]
             command = [*program, "--", *arguments, "--samples", str(SAMPLES)]
-            if code := run(command, settings={"GEN3D_PYTHON": str(python)}, silent=True):
+            code = run(command, settings={"GEN3D_PYTHON": str(python)}, silent=True)
+            if code < 0:
+                raise StepFailed(
+                    f"Blender was ended by signal {-code}, perhaps because the memory ran out: close other programs "
+                    "and run this again."
+                )
+            if code > 0:
                 return code
             entry = json.loads((unfinished / "manifest.jsonl").read_text(encoding="utf-8").splitlines()[-1])
             files = move_files(unfinished, entry["outputs"], out)

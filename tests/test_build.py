@@ -169,6 +169,15 @@ def test_a_demo_that_failed_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_demo_whose_blender_was_killed_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo.environment, "prepare", lambda names: Path("python"))
+    monkeypatch.setattr(demo, "scene_program", lambda python: ["python", "headless.py"])
+    monkeypatch.setattr(demo, "run", lambda command, **options: -9)
+    with pytest.raises(StepFailed, match="ended by signal 9"):
+        demo.demo("a chair", 0, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_demo_into_a_file_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(demo.environment, "prepare", lambda names: Path("python"))
     monkeypatch.setattr(demo, "scene_program", lambda python: ["python", "headless.py"])
