@@ -2,7 +2,7 @@
 
 Definitions, all in model units (an object's longest side is 1.8) and against the data's own meshes:
 
-- Chamfer-L1: half the sum of both mean distances from 200,000 samples of one surface to the other *surface* (exact
+- Chamfer-L1: half the sum of both mean distances from 50,000 samples of one surface to the other *surface* (exact
   point-to-triangle distances), so that sampling adds nothing.
 - F-score: harmonic mean of the shares of those samples nearer than 1 % of the longest side of the object's bounds.
 - Normal consistency and volumetric IoU: as backend.metrics defines them, from the same samples and from 100,000 points
@@ -34,7 +34,7 @@ from backend.models.shape_space import ShapeSpace
 from benchmarks.shape_clouds import TrainingShapes, cloud, quarter_turn
 from benchmarks.text_to_3d import soundness
 
-SAMPLES = 200_000
+SAMPLES = 50_000
 VOLUME_POINTS = 100_000
 THRESHOLD = 0.01
 DETAIL = 128

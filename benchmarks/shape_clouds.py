@@ -22,12 +22,13 @@ from backend.meshing.surface import extract_surface
 from backend.representations.field import Field
 
 CLOUD_POINTS = 2048
-CLOUD_DETAIL = 96
+CLOUD_DETAIL = 64
 """Cells along a side for the mesh that a field's cloud is drawn from."""
 HALF_EXTENT = 0.9
 PAIRS_AT_ONCE = 256
 VOTERS = 3
-CANDIDATES = 8
+SHORTLIST = 64
+"""Shapes that are ranked with all points, after a quarter of them has picked these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,19 @@ class TrainingShapes:
             ]
         )
 
+    def nearest(self, positions: np.ndarray, left_out: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and Chamfer-L1 of the SHORTLIST training shapes nearest to the points (2048, 3), nearest first.
+
+        left_out: the index of one that does not count.
+        """
+        rough = self.distances(positions, every=4)
+        if left_out is not None:
+            rough[left_out] = np.inf
+        best = np.argsort(rough, kind="stable")[: min(SHORTLIST, int(np.isfinite(rough).sum()))]
+        exact = self.distances(positions, best.tolist())
+        order = np.argsort(exact, kind="stable")
+        return best[order], exact[order]
+
     def nearest_in_any_turn(self, positions: np.ndarray) -> tuple[int, int]:
         """Index of the training shape nearest to the points (2048, 3), and the quarter turns that bring it there.
 
@@ -98,17 +112,16 @@ class TrainingShapes:
         """
         turned = [quarter_turn(positions, -turns) for turns in range(4)]
         rough = np.stack([self.distances(points, every=4) for points in turned])
-        best = np.argsort(rough, axis=None)[:CANDIDATES]
+        best = np.argsort(rough, axis=None)[: SHORTLIST // 8]
         pairs = [divmod(int(place), len(self)) for place in best]
         exact = [float(self.distances(turned[turns], [index])[0]) for turns, index in pairs]
         turns, index = pairs[int(np.argmin(exact))]
         return index, turns
 
 
-def class_by_vote(distances: np.ndarray, classes: Sequence[str]) -> str:
-    """The class of most of the three nearest shapes; of the nearest one where all three differ."""
-    nearest = [classes[index] for index in np.argsort(distances, kind="stable")[:VOTERS]]
-    return Counter(nearest).most_common(1)[0][0]  # of equally common ones the first met, which is the nearest
+def class_by_vote(nearest: Sequence[str]) -> str:
+    """Of shapes' classes, nearest shape first: that of most of the first three, or the first where all three differ."""
+    return Counter(nearest[:VOTERS]).most_common(1)[0][0]  # of equally common ones the first met, which is the nearest
 
 
 def mean_pairwise_distance(clouds: Sequence[Cloud]) -> float:

@@ -167,11 +167,10 @@ def class_results(
         for order, shape in enumerate(shapes[prompt]):
             if shape is None:
                 continue
-            distances = training.distances(shape.positions)
-            if retrieved is not None:
-                distances[retrieved[prompt][order]] = np.inf
-            nearest.append(float(distances.min()))
-            right += class_by_vote(distances, training.classes) == name
+            left_out = None if retrieved is None else retrieved[prompt][order]
+            indices, distances = training.nearest(shape.positions, left_out)
+            nearest.append(float(distances[0]))
+            right += class_by_vote([training.classes[index] for index in indices]) == name
         made = [shape for shape in shapes[prompt] if shape is not None]
         results[name] = ClassResult(prompt, len(shapes[prompt]), right, nearest, mean_pairwise_distance(made))
     return results

@@ -28,22 +28,20 @@ def near_copies(results: Sequence[ClassResult], copy_distance: float) -> int:
 
 
 def _summary(ours: Faithfulness, theirs: Faithfulness, copy_distance: float) -> str:
-    rows: dict[str, tuple[str, str, str]] = {}
+    rows: dict[str, list[str]] = {}
     classes = [list(side.classes.values()) for side in (ours, theirs)]
-    rows["class as asked"] = (*(_share(_right(side), _asked(side)) for side in classes), "≥ 80 %")
+    rows["class as asked"] = [*(_share(_right(side), _asked(side)) for side in classes), "≥ 80 %"]
     words = [side.proportions for side in (ours, theirs)]
-    rows["proportion word obeyed"] = (*(_share(_obeyed(side), _words_asked(side)) for side in words), "≥ 80 %")
+    rows["proportion word obeyed"] = [*(_share(_obeyed(side), _words_asked(side)) for side in words), "≥ 80 %"]
     colors = [side.colors for side in (ours, theirs)]
-    rows["colour within 0.15 of the word's"] = (
+    rows["colour within 0.15 of the word's"] = [
         *(_share(_obeyed(side), _words_asked(side)) for side in colors),
         "≥ 80 %",
-    )
-    rows["Chamfer-L1 between seeds"] = (*(f"{_diversity(side):.3f}" for side in classes), "")
-    rows["Chamfer-L1 to the nearest training shape, median"] = (*(f"{_nearest(side):.3f}" for side in classes), "")
-    rows[f"near-copies (nearer than {copy_distance:.3f})"] = (
-        *(_share(near_copies(side, copy_distance), sum(len(result.nearest) for result in side)) for side in classes),
-        "",
-    )
+    ]
+    rows["Chamfer-L1 between seeds"] = [*(f"{_diversity(side):.3f}" for side in classes), ""]
+    rows["Chamfer-L1 to the nearest training shape, median"] = [*(f"{_nearest(side):.3f}" for side in classes), ""]
+    copies = [_share(near_copies(side, copy_distance), sum(len(result.nearest) for result in side)) for side in classes]
+    rows[f"near-copies (nearer than {copy_distance:.3f})"] = [*copies, ""]
     lines = ["| | model | nearest caption | asked for |", "|---|---:|---:|---:|"]
     return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())])
 

@@ -82,13 +82,9 @@ class FakeSpace:
         return torch.zeros(1)
 
     def decode(self, latent: torch.Tensor, resolution: int) -> Mesh:
-        both = trimesh.util.concatenate(
-            [
-                trimesh.creation.box((0.5, 0.5, 0.5)),
-                trimesh.creation.box((0.5, 0.5, 0.5)).apply_translation([0.7, 0, 0]),
-            ]
-        )
-        return Mesh(both.vertices, both.faces)
+        cube = trimesh.creation.box((0.5, 0.5, 0.5))
+        vertices = np.concatenate([cube.vertices, cube.vertices + np.array([0.7, 0, 0])])
+        return Mesh(vertices, np.concatenate([cube.faces, cube.faces + len(cube.vertices)]))
 
 
 class FakeTraining:

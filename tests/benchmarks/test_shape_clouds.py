@@ -85,16 +85,23 @@ def test_the_nearest_shape_is_found_however_it_is_turned() -> None:
 
 
 def test_three_nearest_shapes_vote() -> None:
-    classes = ["chair", "table", "table", "lamp", "bed"]
-    assert class_by_vote(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), classes) == "table"
-    assert class_by_vote(np.array([0.1, 0.2, 0.9, 0.15, 0.5]), classes) == "chair", "all differ: the nearest one's"
-    assert class_by_vote(np.array([np.inf, 0.2, 0.3, 0.1, 0.5]), classes) == "table"
+    assert class_by_vote(["chair", "table", "table", "chair"]) == "table"
+    assert class_by_vote(["chair", "lamp", "table", "table"]) == "chair", "all differ: the nearest one's"
+
+
+def test_neighbours_come_nearest_first_without_the_one_left_out() -> None:
+    training = training_shapes([(0.9, 0.5, 0.3), (0.9, 0.9, 0.9), (0.9, 0.5, 0.4)], ["a", "b", "c"])
+    own = cloud(box_points(0.9, 0.5, 0.3, seed=7), grey()).positions
+    indices, distances = training.nearest(own)
+    assert indices.tolist() == [0, 2, 1] and (np.diff(distances) > 0).all()
+    assert distances == pytest.approx(training.distances(own)[indices], rel=1e-5)
+    assert training.nearest(own, left_out=0)[0].tolist() == [2, 1]
 
 
 def test_diversity_is_the_mean_over_all_pairs() -> None:
     same = cloud(box_points(0.9, 0.5, 0.5), grey())
     assert mean_pairwise_distance([same, same, same]) == 0
-    moved = Cloud(same.positions + np.float32([3.0, 0, 0]), same.srgb, same.proportion)
+    moved = Cloud(same.positions + np.array([3.0, 0, 0], np.float32), same.srgb, same.proportion)
     far = mean_pairwise_distance([same, moved])
     assert mean_pairwise_distance([same, same, moved]) == pytest.approx(far * 2 / 3, rel=1e-5)
     assert math.isnan(mean_pairwise_distance([same]))

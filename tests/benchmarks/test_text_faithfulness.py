@@ -44,8 +44,9 @@ class FakeTraining(TrainingShapes):
     def __init__(self) -> None:
         self.classes = ["chair"] * 3 + ["table"] * 3
 
-    def distances(self, positions: np.ndarray, among: Sequence[int] | None = None, *, every: int = 1) -> np.ndarray:
-        return np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    def nearest(self, positions: np.ndarray, left_out: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.array([index for index in range(6) if index != left_out])
+        return indices, (indices + 1) / 10
 
 
 def test_prompts_are_valid_and_every_described_noun_is_also_asked_for_plainly() -> None:
