@@ -1,6 +1,6 @@
 """The contact sheet: what the bundled model makes of 12 everyday things, four seeds each, none picked.
 
-    python3 build.py bench contact_sheet [--out docs/contact_sheet.png] [--seeds 0 1 2 3]
+    python3 build.py bench contact_sheet [--out docs/contact_sheet.jpg] [--seeds 0 1 2 3]
 
 Every picture goes the artist's way: a recipe through the headless add-on into a Blender scene, rendered in Cycles at
 300 × 300. Pictures are kept in output/contact_sheet and those of the same weights are not made again: delete that
@@ -105,7 +105,7 @@ def compose(wanted: Sequence[Recipe], pictures: Mapping[str, Path]) -> Image.Ima
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="contact_sheet", description="Make and render 12 things with four seeds.")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "contact_sheet.png", help="the sheet")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs" / "contact_sheet.jpg", help="the sheet")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of every prompt (default: 0 1 2 3)")
     parser.add_argument("--samples", type=int, default=48, help="rays for each pixel (default: %(default)s)")
     options = parser.parse_args(arguments)
