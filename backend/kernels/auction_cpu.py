@@ -16,8 +16,8 @@ FEWEST = 10  # the width of the list's values is steered to lists between these 
 PLENTY = 24
 UNREACHABLE = np.float32(3e38)
 LARGE = np.float32(np.inf)
-FIRST_STEP = 0.2  # the first eps, in mean costs of the pairs as given
-SHRINK = 5.0  # the largest step from one eps to the next
+FIRST_STEP = 0.05  # the first eps, in mean costs of the pairs as given
+SHRINK = 8.0  # the largest step from one eps to the next
 FLOAT32_STEP = 2.0**-21  # four rounding errors: no bid raises a price by less than this share of the largest value
 
 
@@ -174,7 +174,7 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
             slack[i] = own_cost[i] + flat_price[own[i]] - best
             primal += np.float64(own_cost[i])
             dual += np.float64(best)
-        dual -= n * (largest + most) * FLOAT32_STEP / 8  # what rounding can have added
+        dual -= n * (largest + most) * FLOAT32_STEP / 2  # what rounding can have added
         lower = max(lower, dual)
         smallest = (largest + most) * FLOAT32_STEP
         if primal <= (1.0 + epsilon) * lower or eps <= smallest:

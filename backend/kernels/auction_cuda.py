@@ -16,8 +16,8 @@ SOURCE = r"""
 // THREADS is given when this is compiled.
 #define WARPS (THREADS / 32)
 #define ALL 0xffffffffu
-#define FIRST_STEP 0.2
-#define SHRINK 5.0
+#define FIRST_STEP 0.05
+#define SHRINK 8.0
 #define FLOAT32_STEP 4.76837158203125e-7
 
 __device__ __forceinline__ float cost_of(float x, float y, float z, const float* t, int plain)
@@ -145,7 +145,7 @@ extern "C" __global__ void auction(
         primal = over_block(primal, room, false);
         dual = over_block(dual, room, false);
         largest = over_block(largest, room, true);
-        dual -= n * (largest + most) * FLOAT32_STEP / 8;
+        dual -= n * (largest + most) * FLOAT32_STEP / 2;
         lower = dual > lower ? dual : lower;
         double smallest = (largest + most) * FLOAT32_STEP;
         if (primal <= (1.0 + epsilon) * lower || eps <= smallest) break;
