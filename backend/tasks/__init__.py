@@ -7,7 +7,7 @@ import torch
 from ..errors import MachineError
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import Recipe, Result
-from . import text_to_3d
+from . import shape_completion, text_to_3d
 from .loaded_models import choose_device, release_models, shape_space
 
 __all__ = ["release_models", "run"]
@@ -22,7 +22,7 @@ def run(
     device: str = "auto",
 ) -> Result:
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
-    task = {"text_to_3d": text_to_3d.run}[recipe.task]
+    task = {"text_to_3d": text_to_3d.run, "shape_completion": shape_completion.run}[recipe.task]
     chosen = choose_device(device)
     try:
         return task(
