@@ -3,8 +3,8 @@
 The prior is a rectified flow. At each of its steps the clean shape that it is heading for is estimated, decoded where
 the observation speaks, and moved down the gradient of the disagreement; then the flow goes on from there. This is
 diffusion posterior sampling (Chung et al., "Diffusion Posterior Sampling for General Noisy Inverse Problems", 2023) in
-the form that flows have it (Kim et al., "FlowDPS", 2025, algorithm 1): the estimate itself is moved, so no gradient goes
-through the prior's network, and noise and estimate are mixed anew.
+the form that flows have it (Kim et al., "FlowDPS", 2025, algorithm 1): the estimate itself is moved, so no gradient
+goes through the prior's network, and noise and estimate are mixed anew.
 
 The prior's principal components hold less than the auto-encoder does, so in the end the latent's cells around the known
 part are fitted beyond their span.
@@ -25,10 +25,13 @@ from .observation import Observation
 from .principal_components import PrincipalComponents
 from .shape_autoencoder import LATENT_RESOLUTION, Decoder, cell_indices
 
-CLAMP = 0.1
-"""Distances beyond this (model units) count as this: the decoder learned no more of them."""
-SURFACE_POINTS = 1536
-QUERY_POINTS = 1536
+SATURATION = 0.05
+"""Distances beyond this (model units) hardly differ any more. Small, so that a wrong sign near the surface costs as
+much as one far away: by plain distance a field would do that is nearly zero on both sides of the surface."""
+SURFACE_POINTS = 512
+QUERY_POINTS = 2560
+SURFACE_WEIGHT = 0.2
+"""Beside the places around it the surface itself says little; where there are none it is all that counts."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class PosteriorConfig:
     fit_rate      their rate
     """
 
-    guidance: float = 1.2
+    guidance: float = 1.5
     fit_steps: int = 6
     fit_rate: float = 0.1
 
@@ -52,18 +55,21 @@ class Disagreement:
         self.decoder, self.generator, self.device = decoder, generator, device
         self.surface = torch.from_numpy(observation.surface).to(device)
         self.queries = torch.from_numpy(observation.queries).to(device)
-        self.distances = torch.from_numpy(observation.distances).to(device).clamp(-CLAMP, CLAMP)
+        self.distances = torch.from_numpy(observation.distances).to(device)
         self.level = observation.level
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """(B, C, 8, 8, 8) → (B,) mean absolute error of the signed distance, model units."""
+        """(B, C, 8, 8, 8) → (B,) mean absolute error of the saturated signed distance, a share of its range."""
         on = self._draw(len(self.surface), SURFACE_POINTS)
         off = self._draw(len(self.queries), QUERY_POINTS)
         points = torch.cat([self.surface[on], self.queries[off]])
         wanted = torch.cat([self.distances.new_full((len(on),), self.level), self.distances[off]])
         found = self.decoder.signed_distance(self.decoder.grids(latents), points.expand(len(latents), -1, -1))
-        errors = (found.clamp(-CLAMP, CLAMP) - wanted).abs()
-        return errors[:, : len(on)].mean(1) + errors[:, len(on) :].sum(1) / max(len(off), 1)
+        errors = (torch.tanh(found / SATURATION) - torch.tanh(wanted / SATURATION)).abs()
+        of_surface = errors[:, : len(on)].mean(1)
+        if len(off) == 0:
+            return of_surface
+        return SURFACE_WEIGHT * of_surface + errors[:, len(on) :].mean(1)
 
     def _draw(self, total: int, count: int) -> Tensor:
         if total == 0:
