@@ -89,7 +89,7 @@ def box_corners(box: bpy.types.Object | None, context: bpy.types.Context) -> tup
 
 
 def _world_part(item: bpy.types.Object, metres: float) -> Mesh:
-    if item.type == "MESH":
+    if item.type == "MESH" and len(item.data.polygons):
         part = scene.mesh_of(item)
         colors = part.colors if part.colors is not None else _material_colors(item.data, part)
     else:

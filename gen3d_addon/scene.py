@@ -149,7 +149,8 @@ def siblings(item: bpy.types.Object | None, within: bpy.types.Scene) -> list[bpy
 
 
 def points_of(item: bpy.types.Object) -> Mesh:
-    """A point cloud's points, in its own coordinates (scene units), as a Mesh without faces."""
+    """The points of a point cloud, or of a mesh without faces, in their own coordinates (scene units): a Mesh without
+    faces."""
     positions = item.data.attributes["position"].data
     vertices = np.empty(len(positions) * 3, dtype=np.float32)
     positions.foreach_get("vector", vertices)

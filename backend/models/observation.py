@@ -17,7 +17,7 @@ from trimesh.intersections import slice_faces_plane
 from ..data.sampling import SHEET_HALF_THICKNESS
 from ..data.surface import sample_surface, surface_colors
 from ..errors import InputError
-from ..kernels import mesh_to_sdf
+from ..kernels import Grid, mesh_to_sdf
 from ..mesh import Mesh
 
 SURFACE_POINTS = 16384
@@ -27,6 +27,9 @@ NEAR_DEVIATION = 0.03
 SCAN_OFFSET = 0.02
 """How far from a scan's surface its outside and inside are taken to be known."""
 FLOOD_RESOLUTION = 32
+GRID_NODES = 129
+"""Along each side of the grid that holds what is known of a mesh's signed distance."""
+GRID_BAND = 8.0
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,25 @@ class UnknownBox:
 
 
 @dataclass(frozen=True)
+class KnownRegion:
+    """All space but a box: the signed distance there, on the nodes of `Grid.cube(GRID_NODES)`, (R, R, R) float32."""
+
+    unknown: UnknownBox
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
 class Observation:
     """surface (N, 3): points of the known surface, where the signed distance is `level`; colors (N, 3) linear RGB
-    there, or None; queries (M, 3) with distances (M,): known places around it, negative inside. All float32."""
+    there, or None; queries (M, 3) with distances (M,): known places around it, negative inside. All float32. region:
+    where the shape is known altogether, or None."""
 
     surface: np.ndarray
     colors: np.ndarray | None
     level: float
     queries: np.ndarray
     distances: np.ndarray
+    region: KnownRegion | None = None
 
 
 def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
@@ -86,8 +99,10 @@ def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
     if len(shape.faces):
         vertices, faces = outside_of(unknown, shape.vertices, shape.faces)
         level = -SHEET_HALF_THICKNESS if _is_open(vertices, faces, unknown) else 0.0
-        signed = mesh_to_sdf(torch.from_numpy(vertices), torch.from_numpy(faces), torch.from_numpy(queries))
-        return Observation(points, colors, level, queries, signed.numpy() + np.float32(level))
+        arrays = torch.from_numpy(vertices), torch.from_numpy(faces)
+        signed = mesh_to_sdf(*arrays, torch.from_numpy(queries)).numpy() + np.float32(level)
+        on_grid = mesh_to_sdf(*arrays, Grid.cube(GRID_NODES), band=GRID_BAND).numpy() + np.float32(level)
+        return Observation(points, colors, level, queries, signed, KnownRegion(unknown, on_grid))
     empty = _reached_from_outside(queries, points, unknown)
     distances = cKDTree(points).query(queries[empty])[0].astype(np.float32)
     return Observation(points, colors, 0.0, queries[empty], distances)

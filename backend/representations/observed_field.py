@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from ..models.observation import Observation
+from ..models.observation import KnownRegion, Observation
 from .field import Field
 
 REACH = 0.06
 """How far from an observed point it is felt (model units): about a cell of the decoder's finest grid."""
 NEIGHBORS = 6
+LARGEST_DISTANCE = 0.1
+"""Beyond this (model units) the decoder learned no distances, so that there they are not compared."""
+SEAM = 0.06
+"""Over how much of the known (model units), from the box of the unknown outwards, the two are blended."""
 LARGEST_CORRECTION = 0.06
 """A decoder that is farther off than this (model units) contradicts the point, which then is left out: pulling the
 surface over would tear it."""
 
 
 class ObservedField:
-    """Another field, corrected around observed places: its error at them is taken off, spread with weights that fall to
-    nothing within REACH (Shepard 1968), and the colour is that of the observed surface where that is known."""
+    """Another field, held to what was observed.
+
+    Where a mesh is known altogether, its signed distance takes the field's place. Around observed places the error that
+    is left is taken off, spread with weights that fall to nothing within REACH (Shepard 1968). The colour is that of
+    the observed surface where it is known.
+    """
 
     def __init__(self, field: Field, observation: Observation) -> None:
-        self.field = field
+        self.field: Field = field if observation.region is None else _WithKnownRegion(field, observation.region)
         places = np.concatenate([observation.surface, observation.queries])
         wanted = np.concatenate([np.full(len(observation.surface), observation.level), observation.distances])
-        found = field.signed_distance(torch.from_numpy(places)).cpu().numpy()
-        # Distances are clipped, since the decoder learned none beyond.
-        errors = found.clip(-REACH, REACH) - wanted.clip(-REACH, REACH)
+        found = self.field.signed_distance(torch.from_numpy(places)).cpu().numpy()
+        errors = found.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE) - wanted.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE)
         kept = np.abs(errors) < LARGEST_CORRECTION
         on_surface = kept[: len(observation.surface)]
         self.errors = _Scattered(places[kept], errors[kept, None].astype(np.float32))
@@ -52,6 +60,25 @@ class ObservedField:
         share = trust[:, None].to(colors.device)
         colors[touched] = colors[touched] * (1 - share) + seen.to(colors.device) * share
         return colors
+
+
+class _WithKnownRegion:
+    """A field inside of a box, and what is known outside of it."""
+
+    def __init__(self, field: Field, region: KnownRegion) -> None:
+        self.field, self.region = field, region
+        self.color = field.color
+
+    def signed_distance(self, points: torch.Tensor) -> torch.Tensor:
+        distances = self.field.signed_distance(points)
+        places = points.detach().cpu().numpy().astype(np.float64)
+        box = self.region.unknown
+        apart = np.linalg.norm(np.maximum(np.maximum(box.low - places, places - box.high), 0), axis=1)
+        share = np.minimum(apart / SEAM, 1)
+        share = torch.from_numpy((share**2 * (3 - 2 * share)).astype(np.float32)).to(distances.device)
+        nodes = (places + 1) * ((len(self.region.distances) - 1) / 2)
+        known = map_coordinates(self.region.distances, nodes.T, order=1, mode="nearest")
+        return distances * (1 - share) + torch.from_numpy(known).to(distances.device) * share
 
 
 class _Scattered:

@@ -11,6 +11,7 @@ from backend import Cancelled, InputError, MachineError, Recipe
 from backend.data.mesh_files import write_mesh
 from backend.errors import Cancelled as CancelledError
 from backend.mesh import Mesh
+from backend.models.observation import UnknownBox, outside_of
 from backend.progress import STAGES
 from backend.tasks import shape_completion
 
@@ -47,9 +48,10 @@ class FakeCompleter:
 def part(tmp_path):
     """The upper half of a ball, somewhere in the world."""
     ball = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
-    upper = ball.slice_plane([0, 0, 0], [0, 0, 1])
+    below = UnknownBox(np.array([-3.0, -3, -3]), np.array([3.0, 3, 0]))
+    vertices, faces = outside_of(below, ball.vertices, ball.faces)
     path = tmp_path / "part.ply"
-    write_mesh(path, Mesh(upper.vertices + CENTRE, upper.faces))
+    write_mesh(path, Mesh(vertices + CENTRE, faces))
     return path
 
 

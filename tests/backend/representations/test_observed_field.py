@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.observation import Observation
-from backend.representations.observed_field import LARGEST_CORRECTION, REACH, ObservedField
+from backend.kernels import Grid
+from backend.models.observation import GRID_NODES, KnownRegion, Observation, UnknownBox
+from backend.representations.observed_field import LARGEST_CORRECTION, REACH, SEAM, ObservedField
 
 DIRECTIONS = np.random.default_rng(0).normal(size=(8000, 3))
 DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
@@ -59,6 +60,20 @@ def test_places_beside_the_surface_are_heeded_too():
     observation = replace(seen(0.5), queries=queries, distances=np.full(len(queries), 0.02, np.float32))
     field = ObservedField(Ball(), observation)
     np.testing.assert_allclose(field.signed_distance(at(0.55)), 0.02, atol=1e-5)
+
+
+def test_where_all_is_known_the_known_takes_the_fields_place():
+    larger = np.linalg.norm(Grid.cube(GRID_NODES).points(), axis=1).reshape([GRID_NODES] * 3) - 0.7
+    below = UnknownBox(np.array([-1.0, -1, -1]), np.array([1.0, 1, 0]))
+    nothing = np.zeros((0, 3), np.float32)
+    region = KnownRegion(below, larger.astype(np.float32))
+    field = ObservedField(Ball(), Observation(nothing, None, 0.0, nothing, nothing[:, 0], region))
+    points = at(0.6)
+    found = field.signed_distance(points)
+    np.testing.assert_allclose(found[points[:, 2] < 0], 0.1, atol=1e-5)
+    np.testing.assert_allclose(found[points[:, 2] > SEAM], -0.1, atol=1e-3)
+    between = found[(points[:, 2] > 0) & (points[:, 2] < SEAM)]
+    assert (between < 0.1).all() and (between > -0.1).all()
 
 
 def test_colours_are_the_observed_ones_at_the_surface_only():
