@@ -41,7 +41,8 @@ VERSION = "0.1.0"
 PROMPT_LIMIT = 1_000
 SEED_LIMIT = 2**31 - 1
 
-Value = bool | int | float | str | tuple
+Value = bool | int | float | str
+Input = Value | tuple[float, ...]
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 _KIND_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
@@ -195,7 +196,7 @@ def check_prompt(prompt: object) -> str:
     return prompt.strip()
 
 
-def check_unknown(value: object) -> Value:
+def check_unknown(value: object) -> Input:
     """Return "scan", or the six numbers x0 y0 z0 x1 y1 z1 of a box with a volume, or raise InputError."""
     if value == SCAN:
         return SCAN
@@ -213,7 +214,7 @@ def check_unknown(value: object) -> Value:
     return box
 
 
-def _check_input(name: str, value: object) -> Value:
+def _check_input(name: str, value: object) -> Input:
     if name == "prompt":
         return check_prompt(value)
     if name == "unknown":
@@ -250,7 +251,7 @@ class Recipe:
 
     task: str
     method: str
-    inputs: dict[str, Value]
+    inputs: dict[str, Input]
     parameters: dict[str, Value]
     seed: int
     weights: dict[str, str] = field(default_factory=dict)
@@ -264,7 +265,7 @@ class Recipe:
         *,
         seed: int = 0,
         weights: Mapping[str, str] | None = None,
-        **values: Value,
+        **values: Any,
     ) -> Recipe:
         """A valid recipe from inputs and parameters by name; parameters left out take their defaults."""
         found = _method_of(task, method)

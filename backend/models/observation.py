@@ -124,7 +124,7 @@ def _beside(points: np.ndarray, normals: np.ndarray | None) -> tuple[np.ndarray,
     if normals is None:
         return np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     queries = np.concatenate([points + SCAN_OFFSET * normals, points - SCAN_OFFSET * normals])
-    return queries.astype(np.float32), np.repeat(np.float32([SCAN_OFFSET, -SCAN_OFFSET]), len(points))
+    return queries.astype(np.float32), np.repeat(np.array([SCAN_OFFSET, -SCAN_OFFSET], np.float32), len(points))
 
 
 def outside_of(box: UnknownBox, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,8 +50,8 @@ def finish(
     """
     mesh = mesh_from_field(
         field,
-        detail=int(recipe.parameters["detail"]),  # type: ignore[arg-type]
-        face_count=int(recipe.parameters["face_count"]),  # type: ignore[arg-type]
+        detail=int(recipe.parameters["detail"]),
+        face_count=int(recipe.parameters["face_count"]),
         progress=stages,
         cancelled=cancelled,
     )

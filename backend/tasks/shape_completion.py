@@ -89,9 +89,9 @@ def run(
     latent = shape_space.complete(
         observation,
         seed=recipe.seed,
-        steps=int(recipe.parameters["steps"]),  # type: ignore[arg-type]
+        steps=int(recipe.parameters["steps"]),
         prompt=None if prompt is None else str(prompt),
-        guidance_scale=float(recipe.parameters["guidance_scale"]),  # type: ignore[arg-type]
+        guidance_scale=float(recipe.parameters["guidance_scale"]),
         step=lambda done, total: stages("Sampling", done / total),
     )
     return finish(
