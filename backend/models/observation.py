@@ -14,8 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from trimesh.intersections import slice_faces_plane
 
-from ..data.sampling import SHEET_HALF_THICKNESS
-from ..data.surface import sample_surface, surface_colors
+from ..data.surface import SHEET_HALF_THICKNESS, sample_surface, surface_colors
 from ..errors import InputError
 from ..kernels import Grid, mesh_to_sdf
 from ..mesh import Mesh
