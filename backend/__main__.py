@@ -1,6 +1,7 @@
 """The command line: results on stdout, progress and errors on stderr.
 
     python -m backend text "a wooden armchair" --seed 0 --out chair.glb
+    python -m backend complete part.ply --unknown 0 -1 0 1 1 2 --samples 4 --out folder/
     python -m backend encode chair.glb --out chair.safetensors
     python -m backend decode chair.safetensors --out again.glb
 
@@ -22,9 +23,10 @@ from tqdm import tqdm
 from . import generate
 from .data.mesh_files import WRITABLE, write_mesh
 from .errors import Cancelled, InputError, MachineError
-from .recipe import Parameter, Recipe, method
+from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method
 
 LATENT_SUFFIXES = (".safetensors",)
+MOST_SAMPLES = 64
 _TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -43,6 +45,31 @@ def _parser() -> argparse.ArgumentParser:
     for parameter in method("text_to_3d", "latent prior").parameters:
         _add_parameter(text, parameter)
     text.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
+
+    complete = commands.add_parser("complete", help="make whole shapes that agree with a partial one")
+    complete.add_argument("source", type=Path, help="a mesh or points: .glb, .gltf, .obj, .ply, .stl or .pcd")
+    region = complete.add_mutually_exclusive_group(required=True)
+    region.add_argument(
+        "--unknown",
+        type=float,
+        nargs=6,
+        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help="the box in which the shape is not known, in the file's unit, Z up: its low and its high corner",
+    )
+    region.add_argument("--scan", action="store_true", help="nothing is known but the surface that is there")
+    complete.add_argument("--prompt", help="what it is, in English, where you know: 'a wooden armchair'")
+    complete.add_argument("--samples", type=int, default=1, help="how many to make (default: %(default)s)")
+    complete.add_argument(
+        "--seed", type=int, default=0, help="of the first; each takes the next (default: %(default)s)"
+    )
+    complete.add_argument(
+        "--format", choices=("glb", "obj", "ply"), default="glb", help="of the files that are written"
+    )
+    for parameter in method("shape_completion", "latent prior").parameters:
+        _add_parameter(complete, parameter)
+    complete.add_argument("--json", action="store_true", help="print a line of JSON for each file")
+    complete.add_argument("--out", type=Path, required=True, help="the folder to write to; it is made where it is not")
+    complete.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
 
     encode = commands.add_parser("encode", help="write the latent that a mesh has in the bundled shape space")
     encode.add_argument("source", type=Path, help="a mesh: .glb, .gltf, .obj, .ply or .stl")
@@ -113,12 +140,16 @@ def _text(arguments: argparse.Namespace) -> None:
     with _ProgressBar() as progress:
         result = generate(recipe, progress=progress, device=arguments.device)
         progress("Texturing", 1.0)
-    write_mesh(arguments.out, result.mesh, result.transform)
+    _write_result(arguments.out, result, as_json=arguments.json)
+
+
+def _write_result(path: Path, result: Result, *, as_json: bool) -> None:
+    write_mesh(path, result.mesh, result.transform)
     for note in result.notes:
         print(note, file=sys.stderr)
-    if arguments.json:
+    if as_json:
         document = {
-            "out": str(arguments.out),
+            "out": str(path),
             "recipe": result.recipe.to_dict(),
             "transform": result.transform.tolist(),
             "timings": result.timings,
@@ -128,7 +159,46 @@ def _text(arguments: argparse.Namespace) -> None:
         }
         print(json.dumps(document, ensure_ascii=False))
     else:
-        print(arguments.out)
+        print(path)
+
+
+def _complete(arguments: argparse.Namespace) -> None:
+    if not 1 <= arguments.samples <= MOST_SAMPLES:
+        raise InputError(f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {arguments.samples}.")
+    values = {
+        parameter.name: getattr(arguments, parameter.name)
+        for parameter in method("shape_completion", "latent prior").parameters
+    }
+    if arguments.prompt is not None:
+        values["prompt"] = arguments.prompt
+    recipes = [
+        Recipe.create(
+            "shape_completion",
+            shape=str(arguments.source),
+            unknown=SCAN if arguments.scan else tuple(arguments.unknown),
+            seed=seed if seed <= SEED_LIMIT else seed - SEED_LIMIT - 1,
+            **values,
+        )
+        for seed in range(arguments.seed, arguments.seed + arguments.samples)
+    ]
+    _make_folder(arguments.out)
+    for recipe in recipes:
+        with _ProgressBar() as progress:
+            result = generate(recipe, progress=progress, device=arguments.device)
+            progress("Texturing", 1.0)
+        name = f"{arguments.source.stem}-seed{recipe.seed}.{arguments.format}"
+        _write_result(arguments.out / name, result, as_json=arguments.json)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"The output '{path}' is a file: name a folder.") from error
+    except OSError as error:
+        raise MachineError(f"The folder '{path}' cannot be made: {error.strerror or error}.") from error
+    if not os.access(path, os.W_OK):
+        raise MachineError(f"The folder '{path}' cannot be written to: choose another.")
 
 
 def _encode(arguments: argparse.Namespace) -> None:
@@ -161,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
         parsed = _parser().parse_args(arguments)
-        {"text": _text, "encode": _encode, "decode": _decode}[parsed.command](parsed)
+        {"text": _text, "complete": _complete, "encode": _encode, "decode": _decode}[parsed.command](parsed)
     except (InputError, MachineError) as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ PROMPT_LIMIT = 1_000
 SEED_LIMIT = 2**31 - 1
 
 Value = bool | int | float | str
+Input = Value | tuple[float, ...]
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 _KIND_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
@@ -77,7 +79,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One way of doing a task: what it takes and what can be set."""
+    """One way of doing a task: what it takes, what it may be told besides, and what can be set."""
 
     task: str
     name: str
@@ -85,7 +87,27 @@ class Method:
     description: str
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
+    optional_inputs: tuple[str, ...] = ()
 
+
+DETAIL = Parameter(
+    "detail",
+    "Detail",
+    "Cells along the longest side of the grid that the surface is read from",
+    "int",
+    128,
+    32,
+    256,
+)
+FACE_COUNT = Parameter(
+    "face_count",
+    "Face Count",
+    "Number of triangles that the mesh is simplified to",
+    "int",
+    20_000,
+    100,
+    100_000,
+)
 
 METHODS: tuple[Method, ...] = (
     Method(
@@ -95,24 +117,8 @@ METHODS: tuple[Method, ...] = (
         description="The bundled model: denoises a latent shape towards the prompt; seconds on a CPU, no download",
         inputs=("prompt",),
         parameters=(
-            Parameter(
-                "detail",
-                "Detail",
-                "Cells along the longest side of the grid that the surface is read from",
-                "int",
-                128,
-                32,
-                256,
-            ),
-            Parameter(
-                "face_count",
-                "Face Count",
-                "Number of triangles that the mesh is simplified to",
-                "int",
-                20_000,
-                100,
-                100_000,
-            ),
+            DETAIL,
+            FACE_COUNT,
             Parameter(
                 "guidance_scale",
                 "Guidance Scale",
@@ -128,7 +134,35 @@ METHODS: tuple[Method, ...] = (
             ),
         ),
     ),
+    Method(
+        task="shape_completion",
+        name="latent prior",
+        label="Latent prior",
+        description="The bundled model: denoises a latent shape towards the part that is known; seconds on a CPU",
+        inputs=("shape", "unknown"),
+        parameters=(
+            DETAIL,
+            FACE_COUNT,
+            Parameter(
+                "guidance_scale",
+                "Guidance Scale",
+                "How strongly the shape follows the prompt, where there is one",
+                "float",
+                2.0,
+                0.0,
+                20.0,
+                advanced=True,
+            ),
+            Parameter(
+                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
+            ),
+        ),
+        optional_inputs=("prompt",),
+    ),
 )
+
+SCAN = "scan"
+"""The input "unknown" of a shape of which nothing is known but what is seen."""
 
 
 def method(task: str, name: str) -> Method:
@@ -162,19 +196,43 @@ def check_prompt(prompt: object) -> str:
     return prompt.strip()
 
 
-def _check_input(name: str, value: object) -> Value:
+def check_unknown(value: object) -> Input:
+    """Return "scan", or the six numbers x0 y0 z0 x1 y1 z1 of a box with a volume, or raise InputError."""
+    if value == SCAN:
+        return SCAN
+    if not isinstance(value, (list, tuple)) or len(value) != 6:
+        raise InputError(f"The unknown must be a box of six numbers, x0 y0 z0 x1 y1 z1, or '{SCAN}', not {value!r}.")
+    if any(isinstance(entry, bool) or not isinstance(entry, (int, float)) for entry in value):
+        raise InputError(f"The box of the unknown must be six numbers, not {list(value)}.")
+    box = tuple(float(entry) for entry in value)
+    if not all(math.isfinite(entry) for entry in box):
+        raise InputError(f"The box of the unknown must be six finite numbers, not {list(box)}.")
+    if any(low >= high for low, high in zip(box[:3], box[3:], strict=True)):
+        raise InputError(
+            f"The box of the unknown is empty: x1, y1 and z1 must be larger than x0, y0 and z0, not {list(box)}."
+        )
+    return box
+
+
+def _check_input(name: str, value: object) -> Input:
     if name == "prompt":
         return check_prompt(value)
+    if name == "unknown":
+        return check_unknown(value)
+    if name == "shape" and not (isinstance(value, str) and value):
+        raise InputError(f"The shape must be the name of a mesh or point file, not {value!r}.")
     if not isinstance(value, (str, bool, int, float)):
         raise InputError(f"The input {name!r} must be text or a number, not {value!r}.")
     return value
 
 
-def _check_names(what: str, given: Mapping[str, object], wanted: tuple[str, ...]) -> None:
-    unknown = sorted(set(given) - set(wanted))
+def _check_names(
+    what: str, given: Mapping[str, object], wanted: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    unknown = sorted(set(given) - set(wanted) - set(optional))
     missing = [name for name in wanted if name not in given]
     if unknown:
-        raise InputError(f"The recipe has an unknown {what} {unknown[0]!r}; known are: {', '.join(wanted)}.")
+        raise InputError(f"The recipe has an unknown {what} {unknown[0]!r}; known are: {', '.join(wanted + optional)}.")
     if missing:
         raise InputError(f"The recipe lacks the {what} {missing[0]!r}.")
 
@@ -184,7 +242,7 @@ class Recipe:
     """What to make.
 
     task, method   one of METHODS
-    inputs         what the method takes: {"prompt": "a chair"}
+    inputs         what the method takes: {"prompt": "a chair"}, {"shape": "part.ply", "unknown": (0, 0, 0, 1, 1, 1)}
     parameters     every parameter of the method, in its range
     seed           0 … SEED_LIMIT
     weights        file name → sha256 of the weights that made the mesh; empty until it is made ("whatever is bundled")
@@ -193,7 +251,7 @@ class Recipe:
 
     task: str
     method: str
-    inputs: dict[str, Value]
+    inputs: dict[str, Input]
     parameters: dict[str, Value]
     seed: int
     weights: dict[str, str] = field(default_factory=dict)
@@ -207,12 +265,13 @@ class Recipe:
         *,
         seed: int = 0,
         weights: Mapping[str, str] | None = None,
-        **values: Value,
+        **values: Any,
     ) -> Recipe:
         """A valid recipe from inputs and parameters by name; parameters left out take their defaults."""
         found = _method_of(task, method)
-        inputs = {name: value for name, value in values.items() if name in found.inputs}
-        parameters = {name: value for name, value in values.items() if name not in found.inputs}
+        taken = found.inputs + found.optional_inputs
+        inputs = {name: value for name, value in values.items() if name in taken}
+        parameters = {name: value for name, value in values.items() if name not in taken}
         return cls.from_dict(
             {
                 "task": task,
@@ -246,7 +305,7 @@ class Recipe:
             if not isinstance(document[name], str):
                 raise InputError(f"The recipe's {name} must be text, not {document[name]!r}.")
         found = _method_of(document["task"], document["method"])
-        _check_names("input", document["inputs"], found.inputs)
+        _check_names("input", document["inputs"], found.inputs, found.optional_inputs)
         defaults = {parameter.name: parameter.default for parameter in found.parameters}
         parameters = {**defaults, **document["parameters"]}
         _check_names("parameter", parameters, tuple(defaults))
@@ -261,7 +320,11 @@ class Recipe:
         return cls(
             task=found.task,
             method=found.name,
-            inputs={name: _check_input(name, document["inputs"][name]) for name in found.inputs},
+            inputs={
+                name: _check_input(name, document["inputs"][name])
+                for name in found.inputs + found.optional_inputs
+                if name in document["inputs"]
+            },
             parameters={parameter.name: parameter.check(parameters[parameter.name]) for parameter in found.parameters},
             seed=seed,
             weights=dict(document["weights"]),
@@ -273,6 +336,13 @@ class Recipe:
         found = _method_of(self.task, self.method)
         _check_names("parameter", self.parameters, tuple(parameter.name for parameter in found.parameters))
         Recipe.from_dict(self.to_dict())
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: the prompt, the name of the shape, or the method where there is neither."""
+        if "prompt" not in self.inputs and "shape" in self.inputs:
+            return PurePath(str(self.inputs["shape"])).stem
+        return str(self.inputs.get("prompt", self.method))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; a copy."""

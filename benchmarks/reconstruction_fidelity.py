@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from backend.color import srgb_to_linear
 from backend.data.archive import Archive, DataObject
-from backend.data.sampling import SHEET_HALF_THICKNESS, SURFACE_POINTS
-from backend.data.surface import sample_surface
+from backend.data.sampling import SURFACE_POINTS
+from backend.data.surface import SHEET_HALF_THICKNESS, sample_surface
 from backend.kernels import mesh_to_sdf, point_to_mesh_distance
 from backend.mesh import Mesh
 from backend.metrics import normal_consistency, volumetric_iou

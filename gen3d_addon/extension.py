@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,11 @@ def cache_folder() -> Path | None:
     if not PACKAGE.startswith("bl_ext."):
         return None
     return Path(bpy.utils.extension_path_user(PACKAGE, path="cache", create=True))
+
+
+def shapes_folder() -> Path:
+    """Where the inputs of recipes are kept, so that a recipe finds them again in a later session; in a checkout, the
+    system's temporary folder."""
+    if not PACKAGE.startswith("bl_ext."):
+        return Path(tempfile.gettempdir()) / "gen3d-shapes"
+    return Path(bpy.utils.extension_path_user(PACKAGE, path="shapes", create=True))

@@ -51,7 +51,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        return f"{self.recipe.inputs.get('prompt', self.recipe.task)} · seed {self.recipe.seed}"
+        return f"{self.recipe.title} · seed {self.recipe.seed}"
 
 
 class Worker(Protocol):

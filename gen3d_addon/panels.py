@@ -10,7 +10,14 @@ from . import scene, session
 from .extension import open_scene
 from .jobs import Job, JobState
 from .panel_text import draw_health, draw_sentence, layout_of
-from .properties import TEXT_METHOD, session_state, text_settings
+from .properties import (
+    BOX,
+    COMPLETION_METHOD,
+    TEXT_METHOD,
+    completion_settings,
+    session_state,
+    text_settings,
+)
 from .time_left import in_words
 
 ICONS: dict[JobState, Any] = {
@@ -51,9 +58,7 @@ class GEN3D_PT_text(Sidebar, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.4
         row.operator("gen3d.generate_text", icon="MESH_MONKEY")
-        if now.queue.busy:
-            draw_progress(layout, now)
-        draw_messages(layout, context, now)
+        draw_state(layout, context, now)
 
 
 class GEN3D_PT_text_advanced(Sidebar, bpy.types.Panel):
@@ -69,6 +74,45 @@ class GEN3D_PT_text_advanced(Sidebar, bpy.types.Panel):
                 column.prop(text_settings(open_scene(context)), parameter.name)
 
 
+class GEN3D_PT_completion(Sidebar, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_completion"
+    bl_label = "Shape Completion"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = layout_of(self)
+        now = session.current()
+        now.check_runtime_once()
+        settings = completion_settings(open_scene(context))
+        layout.row().prop(settings, "known", expand=True)
+        column = column_of(layout)
+        if settings.known == BOX:
+            column.prop(settings, "box")
+        column.prop(settings, "prompt")
+        column.prop(settings, "seed")
+        column.prop(settings, "variations")
+        for parameter in COMPLETION_METHOD.parameters:
+            if not parameter.advanced:
+                column.prop(settings, parameter.name)
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("gen3d.complete", icon="MOD_MIRROR")
+        draw_state(layout, context, now)
+
+
+class GEN3D_PT_completion_advanced(Sidebar, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_completion_advanced"
+    bl_parent_id = "GEN3D_PT_completion"
+    bl_label = "Advanced"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = column_of(layout_of(self))
+        for parameter in COMPLETION_METHOD.parameters:
+            if parameter.advanced:
+                column.prop(completion_settings(open_scene(context)), parameter.name)
+
+
 class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
     bl_idname = "GEN3D_PT_active_object"
     bl_label = "Active Object"
@@ -82,10 +126,12 @@ class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
         recipe = scene.recipe_of(context.active_object)
         if recipe is None:
             return
-        draw_sentence(layout, context, f"{recipe.inputs.get('prompt', recipe.method)}, seed {recipe.seed}", "TEXT")
+        draw_sentence(layout, context, f"{recipe.title}, seed {recipe.seed}", "TEXT")
         row = layout.row(align=True)
         row.operator("gen3d.regenerate", icon="FILE_REFRESH")
         row.operator("gen3d.variations", icon="DUPLICATE")
+        if scene.siblings(context.active_object, open_scene(context)):
+            layout.operator("gen3d.keep", icon="CHECKMARK")
 
 
 class GEN3D_UL_history(bpy.types.UIList):
@@ -149,6 +195,13 @@ def column_of(layout: bpy.types.UILayout) -> bpy.types.UILayout:
     column.use_property_split = True
     column.use_property_decorate = False
     return column
+
+
+def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
+    """What goes on, and what the user should know."""
+    if now.queue.busy:
+        draw_progress(layout, now)
+    draw_messages(layout, context, now)
 
 
 def draw_progress(layout: bpy.types.UILayout, now: session.Session) -> None:

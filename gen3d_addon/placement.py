@@ -27,6 +27,15 @@ def to_scene_units(vertices: np.ndarray, transform: np.ndarray, scene: bpy.types
     return np.ascontiguousarray(metres * units_per_metre(scene), dtype=np.float32)
 
 
+def beside_its_place(vertices: np.ndarray) -> tuple[np.ndarray, Vector]:
+    """Take (V, 3) vertices in world space to around their own foot (middle in x and y, lowest in z), and tell where the
+    foot is to stand: a width and a gap to the right (+X) of where it was."""
+    low, high = vertices.min(axis=0).astype(np.float64), vertices.max(axis=0).astype(np.float64)
+    foot = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]])
+    aside = np.array([(1 + GAP) * (high[0] - low[0]), 0.0, 0.0])
+    return (vertices - foot).astype(np.float32), Vector(foot + aside)
+
+
 def free_place(
     low: np.ndarray, high: np.ndarray, start: Vector, neighbours: list[tuple[np.ndarray, np.ndarray]]
 ) -> Vector:

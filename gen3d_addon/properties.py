@@ -13,6 +13,8 @@ import bpy
 from .backend.recipe import SEED_LIMIT, Method, Parameter, Recipe, method
 
 TEXT_METHOD = method("text_to_3d", "latent prior")
+COMPLETION_METHOD = method("shape_completion", "latent prior")
+BOX = "BOX"
 MOST_VARIATIONS = 16
 
 
@@ -32,8 +34,9 @@ def blender_property(parameter: Parameter) -> Any:
     return makers[parameter.kind](default=parameter.default, **common)
 
 
-def settings_class(name: str, of: Method) -> type[bpy.types.PropertyGroup]:
-    """The PropertyGroup of one method: its parameters, and the prompt, the seed and how many variations to make."""
+def settings_class(name: str, of: Method, own: dict[str, Any] | None = None) -> type[bpy.types.PropertyGroup]:
+    """The PropertyGroup of one method: its parameters, and the prompt, the seed and how many variations to make; `own`
+    are properties of this method alone, or in the place of those."""
     annotations: dict[str, Any] = {
         "prompt": bpy.props.StringProperty(name="Prompt", description="What to make, in a few English words"),
         "seed": bpy.props.IntProperty(
@@ -51,11 +54,40 @@ def settings_class(name: str, of: Method) -> type[bpy.types.PropertyGroup]:
             max=MOST_VARIATIONS,
         ),
     }
-    annotations |= {parameter.name: blender_property(parameter) for parameter in of.parameters}
+    annotations |= {parameter.name: blender_property(parameter) for parameter in of.parameters} | (own or {})
     return type(name, (bpy.types.PropertyGroup,), {"__annotations__": annotations, "__doc__": of.description})
 
 
 TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT_METHOD)
+CompletionSettings: Any = settings_class(
+    "GEN3D_PG_completion_settings",
+    COMPLETION_METHOD,
+    {
+        "prompt": bpy.props.StringProperty(
+            name="Prompt", description="What the object is, in a few English words; may stay empty"
+        ),
+        "variations": bpy.props.IntProperty(
+            name="Samples",
+            description="How many whole shapes to make, each with the next seed",
+            default=4,
+            min=1,
+            max=MOST_VARIATIONS,
+        ),
+        "known": bpy.props.EnumProperty(
+            name="Known",
+            description="What the selection tells",
+            items=(
+                (BOX, "Box", "All is known but what lies in the box of an object"),
+                ("SCAN", "Scan", "Nothing is known but the surface that is there"),
+            ),
+        ),
+        "box": bpy.props.PointerProperty(
+            name="Unknown",
+            description="An empty or any other object: what lies in its box, along the world's axes, is unknown",
+            type=bpy.types.Object,
+        ),
+    },
+)
 
 
 class GEN3D_PG_history_item(bpy.types.PropertyGroup):
@@ -76,6 +108,11 @@ def text_settings(scene: bpy.types.Scene) -> Any:
     return scene.gen3d_text
 
 
+def completion_settings(scene: bpy.types.Scene) -> Any:
+    """The scene's settings for shape completion (a `CompletionSettings`)."""
+    return scene.gen3d_completion
+
+
 def session_state(context: bpy.types.Context) -> Any:
     """What the panels keep for as long as Blender runs (a `GEN3D_PG_session`)."""
     return context.window_manager.gen3d
@@ -83,9 +120,19 @@ def session_state(context: bpy.types.Context) -> Any:
 
 def text_recipes(settings: Any) -> list[Recipe]:
     """The recipes that the text settings ask for, one a variation. Raises `InputError` with a sentence."""
-    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in TEXT_METHOD.parameters}
+    return _recipes(TEXT_METHOD, settings, {"prompt": settings.prompt})
+
+
+def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ...]) -> list[Recipe]:
+    """The recipes that the completion settings ask for, one a sample. Raises `InputError` with a sentence."""
+    prompt = {"prompt": settings.prompt} if settings.prompt.strip() else {}
+    return _recipes(COMPLETION_METHOD, settings, {"shape": shape, "unknown": unknown, **prompt})
+
+
+def _recipes(of: Method, settings: Any, inputs: dict[str, Any]) -> list[Recipe]:
+    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in of.parameters}
     return [
-        Recipe.create(TEXT_METHOD.task, TEXT_METHOD.name, prompt=settings.prompt, seed=seed, **values)
+        Recipe.create(of.task, of.name, seed=seed, **inputs, **values)
         for seed in following_seeds(settings.seed, settings.variations)
     ]
 

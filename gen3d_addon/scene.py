@@ -16,18 +16,24 @@ from .backend.mesh import Mesh
 from .backend.recipe import InputError, Recipe, Result
 
 RECIPE_PROPERTY = "gen3d_recipe"
+IN_PLACE = ("shape_completion",)
+"""Tasks whose results belong to where their input is, and not to the 3D cursor."""
 LONGEST_NAME = 60  # characters that leave Blender room for its ".001"
 
 
 def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> bpy.types.Object:
     """Add `result` to a scene as one object: upright at the 3D cursor, front to -Y, at real size, recipe stored on it.
 
-    Variations (recipes that differ only in their seed) line up to the right of the first. The object's origin is the
+    A completion is put to the right of the shape that it completes, at the same height. Variations (recipes that differ
+    only in their seed) line up to the right of the first. The object's origin is the
     middle of its foot and its scale is 1. The caller pushes the undo step. When anything fails, nothing stays behind.
     """
     scene = target if isinstance(target, bpy.types.Scene) else target.scene
     name = object_name(result.recipe)
     vertices = placement.to_scene_units(result.mesh.vertices, result.transform, scene)
+    start = scene.cursor.location
+    if result.recipe.task in IN_PLACE:
+        vertices, start = placement.beside_its_place(vertices)
     made: list[bpy.types.ID] = []
     try:
         mesh = bpy.data.meshes.new(name)
@@ -45,7 +51,7 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         item[RECIPE_PROPERTY] = result.recipe.to_json()
         earlier = [other for other in scene.objects if RECIPE_PROPERTY in other]
         row = [placement.world_box(other) for other in earlier if is_variation(recipe_of(other), result.recipe)]
-        place = placement.free_place(vertices.min(axis=0), vertices.max(axis=0), scene.cursor.location, row)
+        place = placement.free_place(vertices.min(axis=0), vertices.max(axis=0), start, row)
         item.matrix_world = Matrix.Translation(place)  # `location` alone would show in the matrix only after an update
         link(item, scene)
         if not earlier:
@@ -57,8 +63,8 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
 
 
 def object_name(recipe: Recipe) -> str:
-    """A short name for the object: the prompt, or the method where there is none."""
-    words = " ".join(str(recipe.inputs.get("prompt", recipe.method)).split())
+    """A short name for the object: the recipe's title."""
+    words = " ".join(recipe.title.split())
     if len(words) > LONGEST_NAME:
         words = words[:LONGEST_NAME].rsplit(" ", 1)[0]
     return words[:1].upper() + words[1:]
@@ -132,6 +138,23 @@ def is_variation(recipe: Recipe | None, of: Recipe) -> bool:
         of.inputs,
         of.parameters,
     )
+
+
+def siblings(item: bpy.types.Object | None, within: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The other objects of a scene whose recipes differ from this one's in their seed alone."""
+    recipe = recipe_of(item)
+    if recipe is None:
+        return []
+    return [other for other in within.objects if other != item and is_variation(recipe_of(other), recipe)]
+
+
+def points_of(item: bpy.types.Object) -> Mesh:
+    """The points of a point cloud, or of a mesh without faces, in their own coordinates (scene units): a Mesh without
+    faces."""
+    positions = item.data.attributes["position"].data
+    vertices = np.empty(len(positions) * 3, dtype=np.float32)
+    positions.foreach_get("vector", vertices)
+    return Mesh(vertices.reshape(-1, 3), np.zeros((0, 3), np.int32))
 
 
 def mesh_of(item: bpy.types.Object) -> Mesh:

@@ -17,7 +17,7 @@ from ..mesh import Mesh
 from .mesh_encodings import to_z_up
 
 READABLE = (".glb", ".gltf", ".obj", ".ply", ".stl")
-_Y_UP = (".glb", ".gltf", ".obj")
+Y_UP = (".glb", ".gltf", ".obj")
 _LINEAR_VERTEX_COLORS = (".glb", ".gltf")
 _UNPAINTED = 0.8
 """Linear grey of parts without a colour in a file that has colours elsewhere, as Blender shows them."""
@@ -58,7 +58,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     vertices, faces, colors, whole = _welded(vertices.astype(np.float32), faces, colors)
     if not len(faces):
         raise InputError(f"'{path.name}' has only triangles without area; export the object as a mesh.")
-    if ending in _Y_UP:
+    if ending in Y_UP:
         vertices = to_z_up(vertices)
     return Mesh(vertices, faces, colors, None, None if uvs is None else uvs[whole], texture)
 
@@ -75,22 +75,27 @@ class _Part:
 def _triangle_parts(path: Path, ending: str) -> list[_Part]:
     """The scene's meshes with their nodes' transforms applied."""
     parts = []
+    scene = load_scene(path, ending)
+    for node in scene.graph.nodes_geometry:
+        transform, name = scene.graph[node]
+        shape = scene.geometry[name]
+        if isinstance(shape, trimesh.Trimesh) and len(shape.faces):
+            linear = transform[:3, :3]
+            faces = np.asarray(shape.faces)
+            vertices = np.asarray(shape.vertices) @ linear.T + transform[:3, 3]
+            parts.append(_Part(vertices, faces[:, ::-1] if np.linalg.det(linear) < 0 else faces, shape.visual))
+    return parts
+
+
+def load_scene(path: Path, ending: str) -> trimesh.Scene:
+    """All that the file holds, as trimesh reads it. Raises InputError for a damaged file."""
     try:
-        scene = trimesh.load_scene(str(path), file_type=ending[1:], process=False)
-        for node in scene.graph.nodes_geometry:
-            transform, name = scene.graph[node]
-            shape = scene.geometry[name]
-            if isinstance(shape, trimesh.Trimesh) and len(shape.faces):
-                linear = transform[:3, :3]
-                faces = np.asarray(shape.faces)
-                vertices = np.asarray(shape.vertices) @ linear.T + transform[:3, 3]
-                parts.append(_Part(vertices, faces[:, ::-1] if np.linalg.det(linear) < 0 else faces, shape.visual))
+        return trimesh.load_scene(str(path), file_type=ending[1:], process=False)
     except MemoryError:
         raise
     except Exception as error:
         # The readers of five formats meet damage in too many ways to name; the reason goes along.
         raise InputError(f"'{path.name}' cannot be read as {ending[1:].upper()}: {error}") from error
-    return parts
 
 
 def _joined_colors(parts: list[_Part], ending: str) -> np.ndarray | None:

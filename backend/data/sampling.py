@@ -8,7 +8,7 @@ import igl
 import numpy as np
 
 from .archive import DataObject
-from .surface import sample_surface
+from .surface import SHEET_HALF_THICKNESS, sample_surface
 
 SURFACE_POINTS = 8192
 NEAR_POINTS = 4096
@@ -17,8 +17,6 @@ UNIFORM_POINTS = 4096
 QUERY_POINTS = NEAR_POINTS + BAND_POINTS + UNIFORM_POINTS
 NEAR_DEVIATION = 0.012
 BAND_DEVIATION = 0.05
-SHEET_HALF_THICKNESS = 0.008
-"""How far the surface of an open mesh is moved out, so that one-sided sheets enclose a volume (model units)."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from ..mesh import Mesh
 UNKNOWN_SRGB = np.array(180 / 255, np.float32)
 """The grey of surfaces whose colour is not known, as in the training data."""
 
+SHEET_HALF_THICKNESS = 0.008
+"""How far the surface of an open mesh is moved out, so that one-sided sheets enclose a volume (model units)."""
+
 
 @dataclass(frozen=True)
 class SurfacePoints:

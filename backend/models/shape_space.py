@@ -23,6 +23,8 @@ from ..mesh import Mesh
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
 from .candidates import most_whole
 from .latent_prior import LatentPrior, LatentPriorConfig, sample
+from .observation import Observation
+from .posterior import sample_posterior
 from .principal_components import PrincipalComponents
 from .shape_autoencoder import LATENT_RESOLUTION, FeatureGrids, ShapeAutoencoder, ShapeAutoencoderConfig
 from .text_encoder import TextEncoder
@@ -123,6 +125,33 @@ class ShapeSpace:
                 tell(steps + index + 1)
 
         return latents[most_whole(candidates())].clone()
+
+    def complete(
+        self,
+        observation: Observation,
+        *,
+        seed: int,
+        steps: int,
+        prompt: str | None = None,
+        guidance_scale: float = 1.0,
+        step: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """A latent (C, 8, 8, 8) float32 of a whole shape that agrees with a partial one; another seed gives another.
+
+        `prompt` tells what it is, where that is known. `step(done, total)` is called after every step and may raise.
+        """
+        text = None if prompt is None else self.text_encoder([prompt])
+        return sample_posterior(
+            self.autoencoder.decoder,
+            self.components,
+            self.prior,
+            observation,
+            seed=seed,
+            steps=steps,
+            text=text,
+            guidance_scale=guidance_scale,
+            step=step,
+        )
 
     def field(self, latent: Tensor) -> LatentField:
         """The shape that `latent` (C, 8, 8, 8) stands for, ready to be asked at points."""

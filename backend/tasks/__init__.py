@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..errors import MachineError
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import Recipe, Result
-from . import text_to_3d
+from . import shape_completion, text_to_3d
 from .loaded_models import choose_device, release_models, shape_space
 
 __all__ = ["release_models", "run"]
+
+_TASKS: dict[str, Callable[..., Result]] = {"text_to_3d": text_to_3d.run, "shape_completion": shape_completion.run}
 
 
 def run(
@@ -22,7 +26,7 @@ def run(
     device: str = "auto",
 ) -> Result:
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
-    task = {"text_to_3d": text_to_3d.run}[recipe.task]
+    task = _TASKS[recipe.task]
     chosen = choose_device(device)
     try:
         return task(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
-from ..errors import MachineError
 from ..mesh import Mesh
-from ..meshing.mesh_from_field import mesh_from_field
 from ..meshing.surface import extract_surface
-from ..progress import IsCancelled, Preview, Progress, check_cancelled
-from ..recipe import VERSION, Recipe, Result
+from ..progress import IsCancelled, Preview, Progress
+from ..recipe import Recipe, Result
 from ..representations.field import Field
+from .finishing import check_weights, finish, version_notes
 from .placement import standing_transform
 from .real_size import real_size
 from .stages import Stages
@@ -61,11 +59,10 @@ def run(
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
     shape_space = load_shape_space()
-    _check_weights(recipe, shape_space.weights)
+    check_weights(recipe, shape_space.weights)
     prompt = str(recipe.inputs["prompt"])
     size, notes = real_size(prompt)
-    if recipe.version != VERSION:
-        notes.append(f"The recipe was written by Gen3D {recipe.version}; this is {VERSION}, so the mesh may differ.")
+    notes += version_notes(recipe)
 
     stages("Sampling", 0.0)
     latent = shape_space.sample(
@@ -80,31 +77,15 @@ def run(
     stages("Extracting", 0.0)
     if preview is not None:
         _send_preview(field, size, preview, cancelled)
-    mesh = mesh_from_field(
+    return finish(
         field,
-        detail=int(recipe.parameters["detail"]),
-        face_count=int(recipe.parameters["face_count"]),
-        progress=stages,
+        recipe,
+        place=lambda vertices: standing_transform(vertices, size),
+        weights=shape_space.weights,
+        notes=notes,
+        stages=stages,
         cancelled=cancelled,
     )
-    check_cancelled(cancelled)
-    return Result(
-        mesh=mesh,
-        transform=standing_transform(mesh.vertices, size),
-        recipe=dataclasses.replace(recipe, weights=dict(shape_space.weights), version=VERSION),
-        timings=stages.timings(),
-        notes=notes,
-    )
-
-
-def _check_weights(recipe: Recipe, bundled: dict[str, str]) -> None:
-    """A recipe that names weights wants those and no others: it promises the same mesh."""
-    for name, digest in recipe.weights.items():
-        if bundled.get(name) != digest:
-            raise MachineError(
-                f"The recipe was made with other weights ('{name}', {digest[:8]}…) than this Gen3D has: install the "
-                f"version that wrote it ({recipe.version}), or remove the weights from the recipe to use today's."
-            )
 
 
 def _send_preview(field: Field, size: float, preview: Preview, cancelled: IsCancelled | None) -> None:

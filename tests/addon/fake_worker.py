@@ -50,7 +50,7 @@ def generate(
     cancelled: Callable[[], bool],
     preview: Callable[[Any], None],
 ) -> Any:
-    prompt = recipe.inputs["prompt"]
+    prompt = recipe.inputs.get("prompt", "ok")
     progress("Sampling", 0.0)
     match prompt:
         case "fail input":

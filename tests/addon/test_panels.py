@@ -81,10 +81,20 @@ def test_the_panel_has_what_the_method_takes_and_a_button(draw):
     assert draw("GEN3D_PT_text_advanced").of("prop") == ["guidance_scale", "steps"]
 
 
+def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
+    settings = bpy.context.scene.gen3d_completion
+    layout = draw("GEN3D_PT_completion")
+    shared = ["prompt", "seed", "variations", "detail", "face_count"]
+    assert layout.of("prop") == ["known", "box", *shared] and layout.operators() == ["gen3d.complete"]
+    settings.known = "SCAN"
+    assert draw("GEN3D_PT_completion").of("prop") == ["known", *shared]
+    assert draw("GEN3D_PT_completion_advanced").of("prop") == ["guidance_scale", "steps"]
+
+
 def test_all_panels_are_in_the_tab(addon):
     panels = addon("panels")
     shown = [panel for panel in addon("registration").CLASSES if issubclass(panel, bpy.types.Panel)]
-    assert panels.GEN3D_PT_text in shown and len(shown) == 5
+    assert panels.GEN3D_PT_text in shown and len(shown) == 7
     assert {(panel.bl_space_type, panel.bl_region_type, panel.bl_category) for panel in shown} == {
         ("VIEW_3D", "UI", "Gen3D")
     }

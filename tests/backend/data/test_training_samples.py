@@ -13,11 +13,11 @@ from backend.data.sampling import (
     NEAR_DEVIATION,
     NEAR_POINTS,
     QUERY_POINTS,
-    SHEET_HALF_THICKNESS,
     SURFACE_POINTS,
     sample_shape,
     signed_distance,
 )
+from backend.data.surface import SHEET_HALF_THICKNESS
 
 LOW, HIGH = np.array([-0.8, -0.5, -0.3]), np.array([0.8, 0.4, 0.6])
 POINTS = np.random.default_rng(0).uniform(-1, 1, (400, 3))

@@ -1,0 +1,164 @@
+"""Shape completion from recipe to result, with balls where the model would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from backend import Cancelled, InputError, MachineError, Recipe
+from backend.data.mesh_files import write_mesh
+from backend.errors import Cancelled as CancelledError
+from backend.mesh import Mesh
+from backend.models.observation import UnknownBox, outside_of
+from backend.progress import STAGES
+from backend.tasks import shape_completion
+
+WEIGHTS = {"prior.safetensors": "a" * 64}
+CENTRE, RADIUS = np.array([5.0, -2.0, 3.0]), 2.0
+LOWER = (2.9, -4.1, 0.9, 7.1, 0.1, 3.0)
+
+
+class Ball:
+    def signed_distance(self, points):
+        return points.norm(dim=1) - 0.86
+
+    def color(self, points):
+        return torch.full_like(points, 0.5)
+
+
+class FakeCompleter:
+    weights = WEIGHTS
+
+    def __init__(self):
+        self.asked: dict = {}
+
+    def complete(self, observation, *, seed, steps, prompt, guidance_scale, step=None):
+        self.asked = {"observation": observation, "seed": seed, "prompt": prompt}
+        for index in range(steps):
+            step(index + 1, steps)
+        return torch.zeros(1)
+
+    def field(self, latent):
+        return Ball()
+
+
+@pytest.fixture
+def part(tmp_path):
+    """The upper half of a ball, somewhere in the world."""
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
+    below = UnknownBox(np.array([-3.0, -3, -3]), np.array([3.0, 3, 0]))
+    vertices, faces = outside_of(below, ball.vertices, ball.faces)
+    path = tmp_path / "part.ply"
+    write_mesh(path, Mesh(vertices + CENTRE, faces))
+    return path
+
+
+def recipe_of(path, unknown=LOWER, **values) -> Recipe:
+    values = {"detail": 32, "face_count": 500, "steps": 2, **values}
+    return Recipe.create("shape_completion", shape=str(path), unknown=unknown, **values)
+
+
+def run(recipe, space=None, **options):
+    return shape_completion.run(recipe, load_shape_space=lambda: space or FakeCompleter(), **options)
+
+
+def test_the_result_is_where_the_part_is(part):
+    result = run(recipe_of(part))
+    vertices = result.mesh.vertices @ result.transform[:3, :3].T + result.transform[:3, 3]
+    np.testing.assert_allclose(vertices.min(0), CENTRE - RADIUS, atol=0.15)
+    np.testing.assert_allclose(vertices.max(0), CENTRE + RADIUS, atol=0.15)
+    # The field was bent to where the upper half was seen.
+    upper = vertices[vertices[:, 2] > CENTRE[2] + 0.2]
+    np.testing.assert_allclose(np.linalg.norm(upper - CENTRE, axis=1), RADIUS, atol=0.01 * 2 * RADIUS)
+    assert result.recipe.weights == WEIGHTS and list(result.timings) == list(STAGES) and result.notes == []
+
+
+def test_model_and_prompt_are_asked_as_the_recipe_says(part):
+    space = FakeCompleter()
+    run(recipe_of(part, seed=7, prompt="a ball"), space)
+    assert (space.asked["seed"], space.asked["prompt"]) == (7, "a ball")
+    surface = space.asked["observation"].surface
+    assert np.abs(surface).max() <= 0.9 and surface[:, 2].min() > -0.01
+    run(recipe_of(part), space)
+    assert space.asked["prompt"] is None
+
+
+def test_a_scan_and_a_cloud(part, tmp_path):
+    assert len(run(recipe_of(part, "scan")).mesh.faces)
+    head = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 500\nHEIGHT 1\nPOINTS 500\nDATA binary\n"
+    directions = np.random.default_rng(0).normal(size=(500, 3))
+    directions[:, 2] = np.abs(directions[:, 2])
+    points = CENTRE + RADIUS * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    (tmp_path / "cloud.pcd").write_bytes(head.encode() + points.astype("<f4").tobytes())
+    for unknown in ("scan", LOWER):
+        assert len(run(recipe_of(tmp_path / "cloud.pcd", unknown)).mesh.faces)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [
+        ((0, -10, 0, 10, 10, 10), "contains the whole shape"),
+        ((50, 50, 50, 51, 51, 51), "does not touch"),
+        ((2, -5, -30, 8, 1, 3), "times as large"),
+    ],
+)
+def test_a_box_that_cannot_be_meant_is_refused(part, unknown, words):
+    with pytest.raises(InputError, match=words):
+        run(recipe_of(part, unknown))
+
+
+def test_points_at_one_place_are_refused(tmp_path):
+    (tmp_path / "one.obj").write_text("v 1 1 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"one place|neither triangles"):
+        run(recipe_of(tmp_path / "one.obj", "scan"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="There is no file"):
+        run(recipe_of(tmp_path / "gone.ply"))
+
+
+def test_a_mesh_of_very_many_faces_is_looked_at_with_fewer_and_says_so(part, monkeypatch):
+    monkeypatch.setattr(shape_completion, "MOST_FACES", 300)
+    (note,) = run(recipe_of(part)).notes
+    assert "faces" in note and "fewer" in note
+
+
+def test_a_cancel_stops_the_sampling(part):
+    asked = iter([False] * 3 + [True] * 100)
+    with pytest.raises(Cancelled):
+        run(recipe_of(part), cancelled=lambda: next(asked))
+    assert Cancelled is CancelledError
+
+
+def test_other_weights_are_refused(part):
+    with pytest.raises(MachineError, match="other weights"):
+        run(recipe_of(part, weights={"prior.safetensors": "b" * 64}))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"unknown": "nothing"}, "six numbers"),
+        ({"unknown": (0, 0, 0, 1, 1)}, "six numbers"),
+        ({"unknown": (0, 0, 0, 1, 1, "1")}, "six numbers"),
+        ({"unknown": (0, 0, 0, 1, 1, float("nan"))}, "finite"),
+        ({"unknown": (0, 0, 0, 1, 1, 0)}, "empty"),
+        ({"shape": ""}, "name of a mesh"),
+        ({"prompt": ""}, "prompt is empty"),
+        ({"colour": 1}, "unknown parameter"),
+    ],
+)
+def test_bad_recipes_are_refused(values, words):
+    values = {"shape": "part.ply", "unknown": "scan", **values}
+    with pytest.raises(InputError, match=words):
+        Recipe.create("shape_completion", **values)
+
+
+def test_the_recipe_makes_the_round_trip_through_json():
+    recipe = Recipe.create("shape_completion", shape="a/part.ply", unknown=[0, 0, 0, 1, 2, 3], seed=3)
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert recipe.title == "part" and "prompt" not in recipe.inputs
+    assert Recipe.create("shape_completion", shape="part.ply", unknown="scan", prompt="a vase").title == "a vase"
