@@ -3,32 +3,38 @@
 Vertices go to the zero level along the gradient, as in the normal flow of level sets (Osher and Fedkiw 2003), and are
 then evened out within the surface (tangential relaxation, as in Botsch and Kobbelt, "A remeshing approach to
 multiresolution modeling", 2004), so that a mesh with one topology can be a shape key of every shape on the way.
+Between two fields the surface goes through blends of their values on a coarse grid, which cost next to nothing; on
+arrival the field itself has the last word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_matrix, diags
 
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
 from .topology import half_edges
 
+CELLS = 32
+"""Of the coarse grid, along each side of model space."""
+PARTS = 8
+"""Blends from one field to the next, the latter included."""
+ITERATIONS = 4
+"""Times that vertices go to the surface and are evened out, for each blend."""
+POLISHES = 2
+"""Times that vertices go to the surface of the field itself."""
 SPREAD = 0.004
 """How far from a vertex the field is asked for its gradient, in model units."""
-ITERATIONS = 3
 LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
-LARGEST_GAP = 0.03
-"""A change that moves the surface farther than this is taken in several parts."""
-MOST_PARTS = 4
 RELAXATION = 0.5
-STRANDED = 0.01
-"""A vertex still this far from the surface after a step follows its neighbours rather than the field."""
+STRANDED = 0.03
+"""A vertex farther than this from the surface, where the surface has gone, follows its neighbours."""
 _CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
 
 
@@ -43,60 +49,75 @@ class Carried:
 
 
 class SurfaceCarrier:
-    """Carries one mesh from field to field. vertices (V, 3) float32, model space; faces (F, 3) int32."""
+    """Carries one mesh, vertices (V, 3) float32 in model space and faces (F, 3) int32, from `field`, on whose surface
+    it lies, to others."""
 
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
-        self.vertices = vertices.astype(np.float32)
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray, field: Field) -> None:
+        self._vertices = vertices.astype(np.float32)
         self._faces = faces
+        self._values = _grid_values(field)
         start, end = half_edges(faces)
         links = csr_matrix((np.ones(len(start), dtype=np.float32), (start, end)), shape=(len(vertices),) * 2)
         links = ((links + links.T) > 0).astype(np.float32)
         degree = np.maximum(np.asarray(links.sum(axis=1)).reshape(-1), 1)
         self._mean_of_neighbors = diags(1 / degree).dot(links).tocsr()
-        self._edge = float(np.linalg.norm(vertices[start] - vertices[end], axis=1).mean()) if len(start) else 1.0
+        self._edge = float(np.linalg.norm(vertices[start] - vertices[end], axis=1).mean())
 
-    def carry(self, between: Callable[[float], Field], *, cancelled: IsCancelled | None = None) -> Carried:
-        """Move the mesh to the surface of `between(1)`; `between(t)` is the field a share t of the way from the one
-        that it is on. Raises Cancelled."""
-        before = self.vertices
-        end = between(1.0)
-        distance, gradient = distance_and_gradient(end, before)
-        gap = np.quantile(np.abs(distance) / np.maximum(np.linalg.norm(gradient, axis=1), 0.3), 0.98)
-        parts = int(np.clip(np.ceil(gap / LARGEST_GAP), 1, MOST_PARTS))
-        for part in range(1, parts + 1):
+    def carry(self, field: Field, *, cancelled: IsCancelled | None = None) -> Carried:
+        """Move the mesh on to the surface of `field`. Raises Cancelled."""
+        before, values = self._vertices, _grid_values(field)
+        change = values - self._values
+        if change.any():
+            for part in range(1, PARTS + 1):
+                check_cancelled(cancelled)
+                self._follow(self._values + change * (part / PARTS))
+        self._values = values
+        gradient = np.zeros_like(before)
+        for _ in range(POLISHES):
             check_cancelled(cancelled)
-            gradient = self._follow(end if part == parts else between(part / parts), cancelled)
-        inverted = inverted_faces(self.vertices, self._faces, gradient)
-        move = np.linalg.norm(self.vertices - before, axis=1).max(initial=0)
-        return Carried(self.vertices, float(move), float(inverted.mean()))
+            distance, gradient = distance_and_gradient(field, self._vertices)
+            self._vertices = self._vertices + _to_surface(distance, gradient)
+        inverted = inverted_faces(self._vertices, self._faces, gradient)
+        move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
+        return Carried(self._vertices, float(move), float(inverted.mean()))
 
-    def _follow(self, field: Field, cancelled: IsCancelled | None) -> np.ndarray:
-        """Bring the vertices to the field's surface; returns its gradient (V, 3) there."""
-        moved = np.zeros(len(self.vertices), dtype=np.float32)
-        for iteration in range(ITERATIONS):
-            check_cancelled(cancelled)
-            distance, gradient = distance_and_gradient(field, self.vertices)
+    def _follow(self, values: np.ndarray) -> None:
+        """Bring the vertices to the zero level of a coarse grid."""
+        channels = [values, *np.gradient(values, 2 / CELLS)]
+        moved = np.zeros(len(self._vertices), dtype=np.float32)
+        for _ in range(ITERATIONS):
+            distance, gradient = _read(channels, self._vertices)
             step = _to_surface(distance, gradient)
-            self.vertices = self.vertices + step
+            self._vertices = self._vertices + step
             moved += np.linalg.norm(step, axis=1)
-            if iteration < ITERATIONS - 1:
-                self.vertices = self.vertices + self._relaxation(moved, distance, gradient, last=iteration > 0)
-        return gradient
+            self._relax(moved, distance - np.linalg.norm(step, axis=1), gradient)
 
-    def _relaxation(self, moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray, *, last: bool) -> np.ndarray:
-        """Towards the middle of the neighbours (V, 3), within the surface: as much as the surface moved there, or
+    def _relax(self, moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray) -> None:
+        """Move vertices to the middle of their neighbours, within the surface: as much as the surface moved there, or
         turned over, so that what stands still stays as it is."""
-        offset = self._mean_of_neighbors @ self.vertices - self.vertices
+        offset = self._mean_of_neighbors @ self._vertices - self._vertices
         normal = gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
         tangential = offset - (offset * normal).sum(axis=1, keepdims=True) * normal
         folded = np.zeros(len(moved), dtype=np.float32)
-        folded[self._faces[inverted_faces(self.vertices, self._faces, gradient)]] = 1
-        need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), folded)
+        folded[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = 1
+        need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ folded)
         change = RELAXATION * need[:, None] * tangential
-        if last:
-            stranded = np.abs(distance) > LONGEST_STEP + STRANDED
-            change[stranded] = offset[stranded]
-        return change.astype(np.float32)
+        stranded = distance > STRANDED
+        change[stranded] = offset[stranded]
+        self._vertices = (self._vertices + change).astype(np.float32)
+
+
+def _grid_values(field: Field) -> np.ndarray:
+    """The field at the nodes of the coarse grid, (n + 1, n + 1, n + 1) float32."""
+    axis = torch.linspace(-1, 1, CELLS + 1)
+    return field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape((CELLS + 1,) * 3)
+
+
+def _read(channels: list[np.ndarray], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (N,) and gradient (N, 3) of a coarse grid at points (N, 3), trilinearly."""
+    place = (points.T + 1) * (CELLS / 2)
+    distance, *gradient = (map_coordinates(channel, place, order=1, mode="nearest") for channel in channels)
+    return distance, np.stack(gradient, axis=1)
 
 
 def distance_and_gradient(field: Field, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

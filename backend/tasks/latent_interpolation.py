@@ -204,17 +204,12 @@ def _morph(
     standing = standing_transform(first.vertices, walk.size(0))
     origin = np.linalg.inv(standing)
     walk.compare(0, first)
-    carrier = SurfaceCarrier(first.vertices, first.faces)
+    carrier = SurfaceCarrier(first.vertices, first.faces, walk.field(walk.weights[0]))
     keys = [first.vertices]
     moves: list[float] = []
     inverted: list[float] = []
     for step in range(1, len(walk)):
-        before, after = walk.weights[step - 1], walk.weights[step]
-
-        def between(share: float, before: np.ndarray = before, after: np.ndarray = after) -> Field:
-            return walk.field(before + share * (after - before))
-
-        carried = carrier.carry(between, cancelled=cancelled)
+        carried = carrier.carry(walk.field(walk.weights[step]), cancelled=cancelled)
         stages("Extracting", (step + 1) / len(walk))
         moves.append(carried.largest_move / 1.8)
         inverted.append(carried.inverted)
