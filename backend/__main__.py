@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     for parameter in method("latent_interpolation", "latent interpolation").parameters:
         _add_parameter(interpolate, parameter)
     interpolate.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
-    interpolate.add_argument("--out", type=Path, required=True, help="the folder to write to; it is made where it is not")
+    interpolate.add_argument(
+        "--out", type=Path, required=True, help="the folder to write to; it is made where it is not"
+    )
     interpolate.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
 
     encode = commands.add_parser("encode", help="write the latent that a mesh has in the bundled shape space")
@@ -187,9 +189,7 @@ def _report(result: Result, written: list[Path], *, as_json: bool) -> None:
 def _interpolate(arguments: argparse.Namespace) -> None:
     parameters = method("latent_interpolation", "latent interpolation").parameters
     values = {parameter.name: getattr(arguments, parameter.name) for parameter in parameters}
-    recipe = Recipe.create(
-        "latent_interpolation", "latent interpolation", meshes=tuple(arguments.sources), **values
-    )
+    recipe = Recipe.create("latent_interpolation", "latent interpolation", meshes=tuple(arguments.sources), **values)
     _make_folder(arguments.out)
     with _ProgressBar() as progress:
         result = generate(recipe, progress=progress, device=arguments.device)

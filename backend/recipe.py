@@ -103,7 +103,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One way of doing a task: what it takes, what it may be told besides, and what can be set."""
+    """One way of doing a task: what it takes, what it may be told besides, and what can be set; `seeded` says whether
+    another seed gives another result."""
 
     task: str
     name: str
@@ -112,6 +113,7 @@ class Method:
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     optional_inputs: tuple[str, ...] = ()
+    seeded: bool = True
 
 
 DETAIL = Parameter(
@@ -228,6 +230,7 @@ METHODS: tuple[Method, ...] = (
                 advanced=True,
             ),
         ),
+        seeded=False,
     ),
 )
 
@@ -417,6 +420,11 @@ class Recipe:
         found = _method_of(self.task, self.method)
         _check_names("parameter", self.parameters, tuple(parameter.name for parameter in found.parameters))
         Recipe.from_dict(self.to_dict())
+
+    @property
+    def found_method(self) -> Method:
+        """The Method that the recipe asks for. Raises InputError when there is none."""
+        return _method_of(self.task, self.method)
 
     @property
     def title(self) -> str:

@@ -14,7 +14,11 @@ from .loaded_models import choose_device, release_models, shape_space
 
 __all__ = ["release_models", "run"]
 
-_TASKS: dict[str, Callable[..., Result]] = {"text_to_3d": text_to_3d.run, "shape_completion": shape_completion.run}
+_TASKS: dict[str, Callable[..., Result]] = {
+    "text_to_3d": text_to_3d.run,
+    "shape_completion": shape_completion.run,
+    "latent_interpolation": latent_interpolation.run,
+}
 
 
 def run(

@@ -22,8 +22,8 @@ from ..models.principal_components import PrincipalComponents
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import VERSION, Recipe, Result
 from ..representations.field import Field
-from .placement import model_transform, standing_transform
 from .finishing import check_weights, version_notes
+from .placement import model_transform, standing_transform
 from .stages import Stages
 
 COMPARED_POINTS = 8192
