@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.sparse import csr_matrix, diags
 
 from ..progress import IsCancelled, check_cancelled
@@ -33,8 +33,9 @@ SPREAD = 0.004
 LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
 RELAXATION = 0.5
-STRANDED = 0.03
-"""A vertex farther than this from the surface, where the surface has gone, follows its neighbours."""
+TRUSTED = 1.2
+"""Cells from the surface within which the field's own values count. Farther off a network's level flattens out, and a
+vertex whose part of the shape has gone would find no way to the rest."""
 _CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
 
 
@@ -90,9 +91,9 @@ class SurfaceCarrier:
             step = _to_surface(distance, gradient)
             self._vertices = self._vertices + step
             moved += np.linalg.norm(step, axis=1)
-            self._relax(moved, distance - np.linalg.norm(step, axis=1), gradient)
+            self._relax(moved, gradient)
 
-    def _relax(self, moved: np.ndarray, distance: np.ndarray, gradient: np.ndarray) -> None:
+    def _relax(self, moved: np.ndarray, gradient: np.ndarray) -> None:
         """Move vertices to the middle of their neighbours, within the surface: as much as the surface moved there, or
         turned over, so that what stands still stays as it is."""
         offset = self._mean_of_neighbors @ self._vertices - self._vertices
@@ -101,16 +102,21 @@ class SurfaceCarrier:
         folded = np.zeros(len(moved), dtype=np.float32)
         folded[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = 1
         need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ folded)
-        change = RELAXATION * need[:, None] * tangential
-        stranded = distance > STRANDED
-        change[stranded] = offset[stranded]
-        self._vertices = (self._vertices + change).astype(np.float32)
+        self._vertices = (self._vertices + RELAXATION * need[:, None] * tangential).astype(np.float32)
 
 
 def _grid_values(field: Field) -> np.ndarray:
-    """The field at the nodes of the coarse grid, (n + 1, n + 1, n + 1) float32."""
-    axis = torch.linspace(-1, 1, CELLS + 1)
-    return field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape((CELLS + 1,) * 3)
+    """The field at the nodes of the coarse grid, (n + 1, n + 1, n + 1) float32; far from the surface, the distance to
+    the nearest node on the other side of it."""
+    axis, cell = torch.linspace(-1, 1, CELLS + 1), 2 / CELLS
+    values = field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape((CELLS + 1,) * 3)
+    if (values > 0).all() or (values <= 0).all():
+        return values
+    outside, inside = distance_transform_edt(values > 0), distance_transform_edt(values <= 0)
+    far = (outside - inside) * cell
+    far -= np.sign(far) * cell / 2
+    near = np.clip(values, -1.5 * cell, 1.5 * cell)
+    return np.where(np.abs(far) > TRUSTED * cell, far, near).astype(np.float32)
 
 
 def _read(channels: list[np.ndarray], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,8 @@ from .stages import Stages
 
 COMPARED_POINTS = 8192
 MANY_FACES = 500_000
+FOLDED_SHARE = 0.01
+"""From this share of turned faces on, the user is told that one topology does not fit all steps."""
 SHARES_OF_STEP = {"Extracting": (0.0, 0.6), "Simplifying": (0.6, 0.1), "Texturing": (0.7, 0.3)}
 """Where each stage of meshing begins in the time of one step, and how much of it it takes."""
 
@@ -223,6 +225,10 @@ def _morph(
         f"Largest move of a vertex in each step, in % of the size: {_percentages(moves)}; faces turned over: "
         f"at most {100 * max(inverted, default=0):.1f} %."
     )
+    if max(inverted, default=0) > FOLDED_SHARE:
+        walk.notes.append(
+            "The shapes are too different for one mesh, so it folds: choose meshes as the output instead."
+        )
     return first, np.stack(keys)
 
 
