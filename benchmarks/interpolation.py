@@ -16,6 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def measure(pair: Sequence[DataObject], folder: str, steps: int) -> Walk:
     meshes = tuple(map(str, paths))
     series, seconds = timed(meshes, steps, "meshes")
     keyed, key_seconds = timed(meshes, steps, "shape keys")
-    gaps = [reconstruction_error(one, other) for one, other in zip(series.meshes, series.meshes[1:], strict=False)]
+    gaps = [reconstruction_error(one, other) for one, other in pairwise(series.meshes)]
     return Walk(
         pair=f"{pair[0].class_name} to {pair[1].class_name}",
         watertight=all(is_watertight(mesh.faces) for mesh in series.meshes),

@@ -84,7 +84,7 @@ def run(
     notes = version_notes(recipe)
 
     inputs: list[_Input] = []
-    names = recipe.inputs["meshes"]
+    names: tuple[str, ...] = recipe.inputs["meshes"]  # type: ignore[assignment]
     for index, name in enumerate(names):
         stages("Sampling", index / len(names))
         inputs.append(_encoded(name, shape_space, notes))
@@ -121,7 +121,7 @@ class _Walk:
         if chosen:
             self.weights = np.array([chosen], dtype=np.float64)
         else:
-            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))
+            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -141,8 +141,10 @@ class _Walk:
 
     def compare(self, step: int, mesh: Mesh) -> None:
         """Note how near the mesh of a step, in model space, comes to the input that it is to give back, if any."""
+        if np.count_nonzero(self.weights[step]) != 1:
+            return
         for given, weight in zip(self._inputs, self.weights[step], strict=True):
-            if weight == 1:
+            if weight:
                 error = 100 * reconstruction_error(given.mesh, mesh)
                 self.notes.append(f"'{given.name}' is given back to within {error:.1f} % of its size on average.")
 
@@ -150,8 +152,8 @@ class _Walk:
         """The finished mesh of a step, in model space."""
         return mesh_from_field(
             self.field(self.weights[step]),
-            detail=int(self._parameters["detail"]),
-            face_count=int(self._parameters["face_count"]),
+            detail=int(self._parameters["detail"]),  # type: ignore[arg-type]
+            face_count=int(self._parameters["face_count"]),  # type: ignore[arg-type]
             texture_size=TEXTURE_SIZE if self._parameters["texture"] else None,
             progress=progress,
             cancelled=cancelled,

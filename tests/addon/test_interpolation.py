@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import bpy
@@ -69,7 +70,7 @@ def test_steps_become_a_row_of_objects_with_one_recipe(session, finish):
     assert all(item["gen3d_recipe"] == made[0]["gen3d_recipe"] for item in made)
     assert [item.name.partition(".")[0] for item in made] == ["Chair to Sofa"] * 3
     places = sorted(item.location.x for item in made)
-    assert all(after - before > made[0].dimensions.x for before, after in zip(places, places[1:], strict=False))
+    assert all(after - before > made[0].dimensions.x for before, after in itertools.pairwise(places))
     assert session.notes == ["Given back to within 1.0 % of its size on average."]
 
 
