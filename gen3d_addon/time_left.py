@@ -19,6 +19,7 @@ class TimeLeft:
     """Follows one job at a time; keeps what it learned for the next one."""
 
     expected: dict[str, float] = field(default_factory=lambda: dict(FIRST_GUESS_SECONDS))
+    _task: str = ""
     _of_task: dict[str, dict[str, float]] = field(default_factory=dict)
     stage: str = ""
     fraction: float = 0.0
@@ -32,7 +33,10 @@ class TimeLeft:
         A warm worker holds the model already, so "Loading" counts for nothing.
         """
         self.stage, self.fraction, self._elapsed, self._stage_began = "", 0.0, 0.0, 0.0
-        self.expected = self._of_task.setdefault(task, dict(FIRST_GUESS_SECONDS))
+        if task != self._task:
+            self._of_task[self._task] = self.expected
+            self.expected = self._of_task.get(task, dict(FIRST_GUESS_SECONDS))
+            self._task = task
         self._skipped = {"Loading"} if warm else set()
 
     def update(self, stage: str, fraction: float, elapsed: float) -> None:

@@ -42,6 +42,7 @@ def add_cube(name, matrix=None, select=True):
 
 
 def select(*items):
+    bpy.context.view_layer.update()
     for item in bpy.context.view_layer.objects:
         item.select_set(item in items)
     bpy.context.view_layer.objects.active = items[-1] if items else None
