@@ -2,6 +2,7 @@
 
     python -m backend text "a wooden armchair" --seed 0 --out chair.glb
     python -m backend complete part.ply --unknown 0 -1 0 1 1 2 --samples 4 --out folder/
+    python -m backend interpolate chair.glb sofa.glb --steps 9 --out folder/
     python -m backend encode chair.glb --out chair.safetensors
     python -m backend decode chair.safetensors --out again.glb
 
@@ -27,7 +28,7 @@ from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method
 
 LATENT_SUFFIXES = (".safetensors",)
 MOST_SAMPLES = 64
-_TYPES = {"int": int, "float": float, "bool": bool, "str": str}
+_TYPES = {"int": int, "float": float, "str": str}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument("--out", type=Path, required=True, help="the folder to write to; it is made where it is not")
     complete.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
 
+    interpolate = commands.add_parser("interpolate", help="make the shapes between two or more meshes")
+    interpolate.add_argument("sources", nargs="+", metavar="source", help="meshes: .glb, .gltf, .obj, .ply or .stl")
+    for parameter in method("latent_interpolation", "latent interpolation").parameters:
+        _add_parameter(interpolate, parameter)
+    interpolate.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
+    interpolate.add_argument(
+        "--out", type=Path, required=True, help="the folder to write to; it is made where it is not"
+    )
+    interpolate.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
+
     encode = commands.add_parser("encode", help="write the latent that a mesh has in the bundled shape space")
     encode.add_argument("source", type=Path, help="a mesh: .glb, .gltf, .obj, .ply or .stl")
     decode = commands.add_parser("decode", help="make the mesh, in model space, that a latent stands for")
@@ -86,12 +97,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    parser.add_argument(
-        "--" + parameter.name.replace("_", "-"),
-        type=_TYPES[parameter.kind],
-        default=parameter.default,
-        help=f"{parameter.description} ({parameter.minimum} to {parameter.maximum}, default: %(default)s)",
-    )
+    name = "--" + parameter.name.replace("_", "-")
+    if parameter.kind == "bool":
+        parser.add_argument(name, action="store_true", help=parameter.description)
+    elif parameter.kind == "numbers":
+        parser.add_argument(name, type=float, nargs="+", default=parameter.default, help=parameter.description)
+    elif parameter.choices:
+        choices = " or ".join(f"'{choice}'" for choice in parameter.choices)
+        help_text = f"{parameter.description} ({choices}, default: '%(default)s')"
+        parser.add_argument(name, default=parameter.default, help=help_text)
+    else:
+        limits = f"{parameter.minimum} to {parameter.maximum}"
+        help_text = f"{parameter.description} ({limits}, default: %(default)s)"
+        parser.add_argument(name, type=_TYPES[parameter.kind], default=parameter.default, help=help_text)
 
 
 def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:
@@ -144,22 +162,44 @@ def _text(arguments: argparse.Namespace) -> None:
 
 
 def _write_result(path: Path, result: Result, *, as_json: bool) -> None:
-    write_mesh(path, result.mesh, result.transform)
+    write_mesh(path, result.mesh, result.transform, result.shape_keys)
+    _report(result, [path], as_json=as_json)
+
+
+def _report(result: Result, written: list[Path], *, as_json: bool) -> None:
+    """Notes on stderr; on stdout the files, or all that is known of the result as JSON."""
     for note in result.notes:
         print(note, file=sys.stderr)
-    if as_json:
-        document = {
-            "out": str(path),
-            "recipe": result.recipe.to_dict(),
-            "transform": result.transform.tolist(),
-            "timings": result.timings,
-            "notes": result.notes,
-            "vertices": len(result.mesh.vertices),
-            "faces": len(result.mesh.faces),
-        }
-        print(json.dumps(document, ensure_ascii=False))
-    else:
-        print(path)
+    if not as_json:
+        for path in written:
+            print(path)
+        return
+    document = {
+        "out": str(written[0]) if len(written) == 1 else [str(path) for path in written],
+        "recipe": result.recipe.to_dict(),
+        "transform": result.transform.tolist(),
+        "timings": result.timings,
+        "notes": result.notes,
+        "vertices": len(result.mesh.vertices),
+        "faces": len(result.mesh.faces),
+    }
+    print(json.dumps(document, ensure_ascii=False))
+
+
+def _interpolate(arguments: argparse.Namespace) -> None:
+    parameters = method("latent_interpolation", "latent interpolation").parameters
+    values = {parameter.name: getattr(arguments, parameter.name) for parameter in parameters}
+    recipe = Recipe.create("latent_interpolation", "latent interpolation", meshes=tuple(arguments.sources), **values)
+    _make_folder(arguments.out)
+    with _ProgressBar() as progress:
+        result = generate(recipe, progress=progress, device=arguments.device)
+    if result.shape_keys is not None:
+        _write_result(arguments.out / "shape-keys.glb", result, as_json=arguments.json)
+        return
+    written = [arguments.out / f"step-{number:02}.glb" for number in range(1, len(result.meshes) + 1)]
+    for path, mesh in zip(written, result.meshes, strict=True):
+        write_mesh(path, mesh, result.transform)
+    _report(result, written, as_json=arguments.json)
 
 
 def _complete(arguments: argparse.Namespace) -> None:
@@ -231,7 +271,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
         parsed = _parser().parse_args(arguments)
-        {"text": _text, "complete": _complete, "encode": _encode, "decode": _decode}[parsed.command](parsed)
+        {
+            "text": _text,
+            "complete": _complete,
+            "interpolate": _interpolate,
+            "encode": _encode,
+            "decode": _decode,
+        }[parsed.command](parsed)
     except (InputError, MachineError) as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -12,10 +12,13 @@ pickle. Both sides check every length, type and name before they use anything. S
     cancel      client   job: str
     progress    worker   job, stage: str; fraction: float
     preview     worker   job: str                                                            a mesh, in scene metres
-    result      worker   job: str; recipe, timings: object; notes: [str]                     a mesh, transform
+    result      worker   job: str; recipe, timings: object; notes: [str]                     a mesh, transform,
+                                                                                             shape_keys, more meshes
     error       worker   job, message: str; exit_code: int (2 input, 3 machine)
     cancelled   worker   job: str
     shutdown    client
+
+Arrays of the further meshes of a series are named "1.vertices", "1.faces", … "2.vertices" and so on.
 
 `job` is a name that the client chooses; every `generate` is answered by exactly one result, error or cancelled.
 """
@@ -46,7 +49,7 @@ KEY_VARIABLE = "GEN3D_WORKER_KEY"
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_ARRAY_BYTES = 1 << 29
-MAX_ARRAYS = 8
+MAX_ARRAYS = 512
 
 _DTYPES = {name: np.dtype(name) for name in ("<f4", "<f8", "<i4", "|u1")}
 _MESH_ARRAYS = ("vertices", "faces", "colors", "normals", "uvs", "texture")
@@ -122,7 +125,12 @@ def result(job: str, outcome: Result) -> Message:
         "timings": {stage: float(seconds) for stage, seconds in outcome.timings.items()},
         "notes": list(outcome.notes),
     }
-    return Message("result", fields, {**_mesh_arrays(outcome.mesh), "transform": outcome.transform})
+    arrays = {**_mesh_arrays(outcome.mesh), "transform": outcome.transform}
+    for number, mesh in enumerate(outcome.following, start=1):
+        arrays |= _mesh_arrays(mesh, f"{number}.")
+    if outcome.shape_keys is not None:
+        arrays["shape_keys"] = outcome.shape_keys
+    return Message("result", fields, arrays)
 
 
 def error(job: str, message: str, exit_code: int) -> Message:
@@ -137,9 +145,10 @@ def shutdown() -> Message:
     return Message("shutdown")
 
 
-def read_mesh(message: Message) -> Mesh:
-    """The mesh that a preview or result carries; raises ProtocolError when its arrays do not make one."""
-    arrays = {name: message.arrays[name] for name in _MESH_ARRAYS if name in message.arrays}
+def read_mesh(message: Message, prefix: str = "") -> Mesh:
+    """The mesh that a preview or result carries in the arrays of that prefix; raises ProtocolError when they do not
+    make one."""
+    arrays = {name: message.arrays[prefix + name] for name in _MESH_ARRAYS if prefix + name in message.arrays}
     if not {"vertices", "faces"} <= set(arrays):
         raise ProtocolError(f"The message {message.kind!r} lacks the arrays of a mesh.")
     try:
@@ -155,15 +164,26 @@ def read_result(message: Message) -> Result:
     timings = message.fields["timings"]
     if not all(isinstance(seconds, float) for seconds in timings.values()):
         raise ProtocolError("The result's timings must be numbers.")
+    further = {name.partition(".")[0] for name in message.arrays if "." in name}
+    numbers = range(1, len(further) + 1)
+    if further != {str(number) for number in numbers}:
+        raise ProtocolError("The further meshes of the result must be numbered from 1 on.")
     try:
-        recipe = Recipe.from_dict(message.fields["recipe"])
-        return Result(read_mesh(message), message.arrays["transform"], recipe, timings, message.fields["notes"])
+        return Result(
+            mesh=read_mesh(message),
+            transform=message.arrays["transform"],
+            recipe=Recipe.from_dict(message.fields["recipe"]),
+            timings=timings,
+            notes=message.fields["notes"],
+            following=tuple(read_mesh(message, f"{number}.") for number in numbers),
+            shape_keys=message.arrays.get("shape_keys"),
+        )
     except InputError as reason:
         raise ProtocolError(str(reason)) from reason
 
 
-def _mesh_arrays(mesh: Mesh) -> dict[str, np.ndarray]:
-    return {name: array for name in _MESH_ARRAYS if (array := getattr(mesh, name)) is not None}
+def _mesh_arrays(mesh: Mesh, prefix: str = "") -> dict[str, np.ndarray]:
+    return {prefix + name: array for name in _MESH_ARRAYS if (array := getattr(mesh, name)) is not None}
 
 
 class Channel:

@@ -7,6 +7,7 @@ imports this module as well.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -41,33 +42,56 @@ VERSION = "0.1.0"
 PROMPT_LIMIT = 1_000
 SEED_LIMIT = 2**31 - 1
 
-Value = bool | int | float | str
-Input = Value | tuple[float, ...]
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
-_KIND_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+MOST_MESHES = 8
+
+Value = Any
+"""Of a parameter: bool, int, float, str, or a tuple of floats."""
+
+Input = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "numbers": (list, tuple),
+}
+_KIND_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "numbers": "a list of numbers",
+}
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One setting of a method; panels and command lines are made from these.
 
-    `minimum` and `maximum` are inclusive and stand for numbers only; `advanced` ones are shown folded away.
+    `minimum` and `maximum` are inclusive and stand for numbers only, in "numbers" for each of them; `choices` are the
+    only values of a "str" that has any; `advanced` ones are shown folded away.
     """
 
     name: str
     label: str
     description: str
-    kind: Literal["int", "float", "bool", "str"]
+    kind: Literal["int", "float", "bool", "str", "numbers"]
     default: Value
     minimum: float | None = None
     maximum: float | None = None
     advanced: bool = False
+    choices: tuple[str, ...] = ()
 
     def check(self, value: object) -> Value:
         """Return the value in this parameter's own type, or raise InputError."""
         is_right_type = isinstance(value, _PYTHON_TYPES[self.kind])
         if not is_right_type or (isinstance(value, bool) and self.kind != "bool"):
             raise InputError(f"{self.label} must be {_KIND_NAMES[self.kind]}, not {value!r}.")
+        if self.kind == "numbers":
+            each = dataclasses.replace(self, kind="float")
+            return tuple(each.check(entry) for entry in value)  # type: ignore[attr-defined]
+        if self.choices and value not in self.choices:
+            raise InputError(f"{self.label} must be one of {', '.join(self.choices)}, not {value!r}.")
         if self.kind == "float":
             value = float(value)  # type: ignore[arg-type]
         if isinstance(value, float) and not math.isfinite(value):
@@ -79,7 +103,8 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """One way of doing a task: what it takes, what it may be told besides, and what can be set."""
+    """One way of doing a task: what it takes, what it may be told besides, and what can be set; `seeded` says whether
+    another seed gives another result."""
 
     task: str
     name: str
@@ -88,6 +113,7 @@ class Method:
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     optional_inputs: tuple[str, ...] = ()
+    seeded: bool = True
 
 
 DETAIL = Parameter(
@@ -159,6 +185,53 @@ METHODS: tuple[Method, ...] = (
         ),
         optional_inputs=("prompt",),
     ),
+    Method(
+        task="latent_interpolation",
+        name="latent interpolation",
+        label="Latent interpolation",
+        description="The shapes between two or more meshes, from the bundled model; seconds on a CPU, no download",
+        inputs=("meshes",),
+        parameters=(
+            Parameter("steps", "Steps", "Number of shapes from the first to the last, both included", "int", 9, 2, 64),
+            Parameter(
+                "path",
+                "Path",
+                "Straight through the space of shapes, or along a sphere on which shapes lie",
+                "str",
+                "linear",
+                choices=("linear", "spherical"),
+            ),
+            Parameter(
+                "output",
+                "Output",
+                "A mesh for each step, or one mesh that morphs through them all with shape keys",
+                "str",
+                "meshes",
+                choices=("meshes", "shape keys"),
+            ),
+            dataclasses.replace(DETAIL, default=64),
+            dataclasses.replace(FACE_COUNT, default=10_000),
+            Parameter(
+                "texture",
+                "Texture",
+                "Bake a texture for each mesh; without, colours are kept at the vertices, in half the time",
+                "bool",
+                False,
+                advanced=True,
+            ),
+            Parameter(
+                "blend",
+                "Blend",
+                "One weight for each mesh: makes the one shape with that share of each, instead of steps",
+                "numbers",
+                (),
+                -10.0,
+                10.0,
+                advanced=True,
+            ),
+        ),
+        seeded=False,
+    ),
 )
 
 SCAN = "scan"
@@ -214,11 +287,22 @@ def check_unknown(value: object) -> Input:
     return box
 
 
+def check_mesh_files(value: object) -> tuple[str, ...]:
+    """Return the names of two or more mesh files, or raise InputError; whether they exist is seen when it is run."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) and name for name in value):
+        raise InputError(f"The meshes must be a list of file names, not {value!r}.")
+    if not 2 <= len(value) <= MOST_MESHES:
+        raise InputError(f"There must be two to {MOST_MESHES} meshes to interpolate between, not {len(value)}.")
+    return tuple(value)
+
+
 def _check_input(name: str, value: object) -> Input:
     if name == "prompt":
         return check_prompt(value)
     if name == "unknown":
         return check_unknown(value)
+    if name == "meshes":
+        return check_mesh_files(value)
     if name == "shape" and not (isinstance(value, str) and value):
         raise InputError(f"The shape must be the name of a mesh or point file, not {value!r}.")
     if not isinstance(value, (str, bool, int, float)):
@@ -338,8 +422,15 @@ class Recipe:
         Recipe.from_dict(self.to_dict())
 
     @property
+    def found_method(self) -> Method:
+        """The Method that the recipe asks for. Raises InputError when there is none."""
+        return _method_of(self.task, self.method)
+
+    @property
     def title(self) -> str:
-        """What a person calls it: the prompt, the name of the shape, or the method where there is neither."""
+        """What a person calls it: the prompt, the names of shapes, or the method where there is neither."""
+        if "meshes" in self.inputs:
+            return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[union-attr]
         if "prompt" not in self.inputs and "shape" in self.inputs:
             return PurePath(str(self.inputs["shape"])).stem
         return str(self.inputs.get("prompt", self.method))
@@ -375,6 +466,9 @@ class Result:
     recipe      the recipe with the weights' hashes filled in
     timings     stage → seconds
     notes       sentences that the user should read ("The size is unknown, so …")
+    following   further meshes of a series whose first is `mesh`, in the same space
+    shape_keys  (K, V, 3) float32: where the vertices of `mesh` are in each step of a morph, in the same space; the
+                first step is `mesh` itself; or None
     """
 
     mesh: Mesh
@@ -382,8 +476,20 @@ class Result:
     recipe: Recipe
     timings: dict[str, float]
     notes: list[str]
+    following: tuple[Mesh, ...] = ()
+    shape_keys: np.ndarray | None = None
+
+    @property
+    def meshes(self) -> tuple[Mesh, ...]:
+        """All meshes of the series; one where there is no series."""
+        return (self.mesh, *self.following)
 
     def __post_init__(self) -> None:
+        if self.shape_keys is not None:
+            keys = np.ascontiguousarray(self.shape_keys, dtype=np.float32)
+            if keys.ndim != 3 or keys.shape[1:] != self.mesh.vertices.shape or not np.isfinite(keys).all():
+                raise InputError("The result's shape keys must be finite places for each vertex of its mesh.")
+            object.__setattr__(self, "shape_keys", keys)
         transform = np.asarray(self.transform, dtype=np.float64)
         if transform.shape != (4, 4) or not np.isfinite(transform).all():
             raise InputError("The result's transform must be a finite matrix of 4 × 4 numbers.")

@@ -25,7 +25,7 @@ from .backend.data.mesh_files import write_mesh
 from .backend.recipe import Cancelled, InputError, MachineError, Recipe, Result
 from .files import replacing
 from .jobs import JobQueue
-from .manifest import Manifest
+from .manifest import Manifest, file_names
 from .progress_line import ProgressLine
 
 
@@ -149,17 +149,22 @@ def run(requests: list[Request], options: Options, queue: JobQueue) -> int:
         line.end()
         failure_before = ""
         manifest.add(entry)
-        for name in entry["outputs"].values():
-            print(options.folder / name, flush=True)
+        for names in entry["outputs"].values():
+            for name in file_names(names):
+                print(options.folder / name, flush=True)
     return exit_code
 
 
 def make(request: Recipe, options: Options, queue: JobQueue, progress: ProgressLine) -> dict[str, Any]:
     """Generate one recipe and write its files; returns its entry for the manifest. Raises as `JobQueue.run` does."""
     result = queue.run(request, progress=progress)
-    outputs = {kind: f"{file_stem(request)}.{kind}" for kind in options.kinds}
-    if "glb" in outputs:
-        write_mesh(options.folder / outputs["glb"], result.mesh, result.transform)
+    outputs: dict[str, Any] = {kind: f"{file_stem(request)}.{kind}" for kind in options.kinds}
+    if "glb" in outputs and result.following:
+        outputs["glb"] = [f"{file_stem(request)}-{number:02}.glb" for number in range(1, len(result.meshes) + 1)]
+        for name, mesh in zip(outputs["glb"], result.meshes, strict=True):
+            write_mesh(options.folder / name, mesh, result.transform)
+    elif "glb" in outputs:
+        write_mesh(options.folder / outputs["glb"], result.mesh, result.transform, result.shape_keys)
     if "blend" in outputs or "png" in outputs:
         _write_scene(result, options, outputs, progress)
     return {
@@ -182,10 +187,10 @@ def file_stem(request: Recipe) -> str:
 def _write_scene(result: Result, options: Options, outputs: dict[str, str], progress: ProgressLine) -> None:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     target = bpy.context.scene
-    item = scene.add_result(target, result)
+    items = scene.add_results(target, result)
     if "png" in outputs:
         progress("Rendering", 0.0)
-        studio.build(target, [item])
+        studio.build(target, items)
         studio.render(
             target, options.folder / outputs["png"], size=options.size, samples=options.samples, threads=options.threads
         )

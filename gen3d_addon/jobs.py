@@ -51,7 +51,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        return f"{self.recipe.title} · seed {self.recipe.seed}"
+        return self.recipe.title + (f" · seed {self.recipe.seed}" if self.recipe.found_method.seeded else "")
 
 
 class Worker(Protocol):
@@ -198,7 +198,7 @@ class JobQueue:
             if self._worker is None or not self._worker.alive:
                 self._forget_worker()
                 self._worker = self.start_worker()
-            self.time_left.begin(warm=self._warm)
+            self.time_left.begin(warm=self._warm, task=job.recipe.task)
             self._worker.generate(job.number, job.recipe)
         except MachineError as error:
             self._end(job, JobState.FAILED, str(error), error.exit_code)

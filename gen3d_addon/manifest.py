@@ -2,7 +2,7 @@
 
 request     the recipe that was asked for (absent for a line that is no recipe)
 status      "done" or "failed"
-outputs     kind ("glb", "blend", "png") to file name in the folder
+outputs     kind ("glb", "blend", "png") to file name in the folder, or to a list of them for a series
 recipe      the recipe with the weights' hashes; seconds: stage to seconds; notes: sentences
 error       why it failed; exit_code: 2 or 3; line: of the jobs file
 """
@@ -27,7 +27,7 @@ class Manifest:
         """Read what is there; raises MachineError when it cannot be read."""
         self._folder = folder
         self._path = folder / NAME
-        self._outputs: dict[str, dict[str, str]] = {}
+        self._outputs: dict[str, dict[str, Any]] = {}
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
         except OSError as error:
@@ -44,7 +44,10 @@ class Manifest:
     def is_finished(self, request: Recipe, kinds: Iterable[str]) -> bool:
         """Whether this recipe has been made before and its files of those kinds are still there."""
         outputs = self._outputs.get(_key(request.to_dict()), {})
-        return all(kind in outputs and (self._folder / str(outputs[kind])).is_file() for kind in kinds)
+        return all(
+            kind in outputs and all((self._folder / name).is_file() for name in file_names(outputs[kind]))
+            for kind in kinds
+        )
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append one line; raises MachineError when the disk does not let it be."""
@@ -59,6 +62,11 @@ class Manifest:
         self._starts_new_line = True
         if entry["status"] == "done":
             self._outputs.setdefault(_key(entry["request"]), {}).update(entry["outputs"])
+
+
+def file_names(outputs: object) -> list[str]:
+    """The names of one kind of files of a job, one or a series."""
+    return [str(name) for name in outputs] if isinstance(outputs, list) else [str(outputs)]
 
 
 def _key(request: object) -> str:

@@ -13,9 +13,12 @@ from .panel_text import draw_health, draw_sentence, layout_of
 from .properties import (
     BOX,
     COMPLETION_METHOD,
+    INTERPOLATION_METHOD,
     TEXT_METHOD,
     completion_settings,
+    interpolation_settings,
     session_state,
+    shown,
     text_settings,
 )
 from .time_left import in_words
@@ -113,6 +116,37 @@ class GEN3D_PT_completion_advanced(Sidebar, bpy.types.Panel):
                 column.prop(completion_settings(open_scene(context)), parameter.name)
 
 
+class GEN3D_PT_interpolation(Sidebar, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_interpolation"
+    bl_label = "Latent Interpolation"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = layout_of(self)
+        now = session.current()
+        now.check_runtime_once()
+        settings = interpolation_settings(open_scene(context))
+        column = column_of(layout)
+        for parameter in shown(INTERPOLATION_METHOD, advanced=False):
+            column.prop(settings, parameter.name)
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("gen3d.interpolate", icon="MOD_ARRAY")
+        draw_state(layout, context, now)
+
+
+class GEN3D_PT_interpolation_advanced(Sidebar, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_interpolation_advanced"
+    bl_parent_id = "GEN3D_PT_interpolation"
+    bl_label = "Advanced"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = column_of(layout_of(self))
+        for parameter in shown(INTERPOLATION_METHOD, advanced=True):
+            column.prop(interpolation_settings(open_scene(context)), parameter.name)
+
+
 class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
     bl_idname = "GEN3D_PT_active_object"
     bl_label = "Active Object"
@@ -129,7 +163,8 @@ class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
         draw_sentence(layout, context, f"{recipe.title}, seed {recipe.seed}", "TEXT")
         row = layout.row(align=True)
         row.operator("gen3d.regenerate", icon="FILE_REFRESH")
-        row.operator("gen3d.variations", icon="DUPLICATE")
+        if recipe.found_method.seeded:
+            row.operator("gen3d.variations", icon="DUPLICATE")
         if scene.siblings(context.active_object, open_scene(context)):
             layout.operator("gen3d.keep", icon="CHECKMARK")
 
@@ -249,4 +284,5 @@ def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -
         layout.operator("gen3d.add_to_scene", icon="ADD").job = job.number
     row = layout.row(align=True)
     row.operator("gen3d.regenerate", icon="FILE_REFRESH").job = job.number
-    row.operator("gen3d.variations", icon="DUPLICATE").job = job.number
+    if job.recipe.found_method.seeded:
+        row.operator("gen3d.variations", icon="DUPLICATE").job = job.number

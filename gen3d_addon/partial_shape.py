@@ -39,10 +39,37 @@ def save_selection(context: bpy.types.Context, leave_out: bpy.types.Object | Non
     if not taken:
         kind = items[0].type.replace("_", " ").lower()
         raise InputError(f'"{items[0].name}" is no mesh but a {kind}: select a mesh or a point cloud.')
-    shape = world_shape(taken, context)
+    return save_objects(taken, context)
+
+
+def save_each(context: bpy.types.Context) -> list[Path]:
+    """Write each selected mesh as a file of its own, the active object's last, the others' by name.
+
+    Raises InputError when fewer than two are selected or one is no mesh with faces, MachineError when a file cannot be
+    written.
+    """
+    active = context.active_object
+    items = sorted(context.selected_objects, key=lambda item: (item == active, item.name))
+    for item in items:
+        if item.type != "MESH":
+            kind = item.type.replace("_", " ").lower()
+            raise InputError(f'"{item.name}" is no mesh but a {kind}: select meshes only.')
+    if len(items) < 2:
+        count = "one is" if items else "none is"
+        raise InputError(f"Select two or more meshes to interpolate between: {count} selected.")
+    depsgraph = context.evaluated_depsgraph_get()
+    for item in items:
+        if not len(item.evaluated_get(depsgraph).data.polygons):
+            raise InputError(f'"{item.name}" has no faces: select meshes with a surface.')
+    return [save_objects([item], context) for item in items]
+
+
+def save_objects(items: Sequence[bpy.types.Object], context: bpy.types.Context) -> Path:
+    """Write the evaluated objects as one PLY file in a folder named by its content; raises as `save_selection`."""
+    shape = world_shape(items, context)
     content = ply_bytes(shape)
     folder = extension.shapes_folder() / hashlib.sha256(content).hexdigest()[:16]
-    path = folder / f"{_file_name(taken[0].name)}.ply"
+    path = folder / f"{_file_name(items[0].name)}.ply"
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)

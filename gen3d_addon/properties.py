@@ -14,6 +14,7 @@ from .backend.recipe import SEED_LIMIT, Method, Parameter, Recipe, method
 
 TEXT_METHOD = method("text_to_3d", "latent prior")
 COMPLETION_METHOD = method("shape_completion", "latent prior")
+INTERPOLATION_METHOD = method("latent_interpolation", "latent interpolation")
 BOX = "BOX"
 MOST_VARIATIONS = 16
 
@@ -21,6 +22,9 @@ MOST_VARIATIONS = 16
 def blender_property(parameter: Parameter) -> Any:
     """A Parameter as the annotation of a PropertyGroup."""
     common: dict[str, Any] = {"name": parameter.label, "description": parameter.description}
+    if parameter.choices:
+        items = [(choice, choice.capitalize(), "") for choice in parameter.choices]
+        return bpy.props.EnumProperty(items=items, default=parameter.default, **common)
     makers: dict[str, Callable[..., Any]] = {
         "int": bpy.props.IntProperty,
         "float": bpy.props.FloatProperty,
@@ -32,6 +36,15 @@ def blender_property(parameter: Parameter) -> Any:
     if parameter.kind == "float":
         common |= {"step": 10, "precision": 2}
     return makers[parameter.kind](default=parameter.default, **common)
+
+
+def shown(of: Method, *, advanced: bool | None = None) -> list[Parameter]:
+    """The parameters of a method that panels show: all, or only those that are, or are not, advanced."""
+    return [
+        parameter
+        for parameter in of.parameters
+        if parameter.kind != "numbers" and advanced in (None, parameter.advanced)
+    ]
 
 
 def settings_class(name: str, of: Method, own: dict[str, Any] | None = None) -> type[bpy.types.PropertyGroup]:
@@ -90,6 +103,16 @@ CompletionSettings: Any = settings_class(
 )
 
 
+InterpolationSettings: Any = type(
+    "GEN3D_PG_interpolation_settings",
+    (bpy.types.PropertyGroup,),
+    {
+        "__annotations__": {parameter.name: blender_property(parameter) for parameter in shown(INTERPOLATION_METHOD)},
+        "__doc__": INTERPOLATION_METHOD.description,
+    },
+)
+
+
 class GEN3D_PG_history_item(bpy.types.PropertyGroup):
     """One row of the history list; the job itself lives in the queue."""
 
@@ -113,6 +136,11 @@ def completion_settings(scene: bpy.types.Scene) -> Any:
     return scene.gen3d_completion
 
 
+def interpolation_settings(scene: bpy.types.Scene) -> Any:
+    """The scene's settings for latent interpolation (an `InterpolationSettings`)."""
+    return scene.gen3d_interpolation
+
+
 def session_state(context: bpy.types.Context) -> Any:
     """What the panels keep for as long as Blender runs (a `GEN3D_PG_session`)."""
     return context.window_manager.gen3d
@@ -127,6 +155,12 @@ def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ..
     """The recipes that the completion settings ask for, one a sample. Raises `InputError` with a sentence."""
     prompt = {"prompt": settings.prompt} if settings.prompt.strip() else {}
     return _recipes(COMPLETION_METHOD, settings, {"shape": shape, "unknown": unknown, **prompt})
+
+
+def interpolation_recipe(settings: Any, meshes: list[str]) -> Recipe:
+    """The recipe that the interpolation settings ask for. Raises `InputError` with a sentence."""
+    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in shown(INTERPOLATION_METHOD)}
+    return Recipe.create(INTERPOLATION_METHOD.task, INTERPOLATION_METHOD.name, meshes=tuple(meshes), **values)
 
 
 def _recipes(of: Method, settings: Any, inputs: dict[str, Any]) -> list[Recipe]:

@@ -7,6 +7,9 @@ versions, so the attributes below are used instead.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -18,6 +21,8 @@ from .backend.recipe import InputError, Recipe, Result
 RECIPE_PROPERTY = "gen3d_recipe"
 IN_PLACE = ("shape_completion",)
 """Tasks whose results belong to where their input is, and not to the 3D cursor."""
+FRAMES_BETWEEN = 12
+"""Two steps of a morph, half a second at Blender's usual rate."""
 LONGEST_NAME = 60  # characters that leave Blender room for its ".001"
 
 
@@ -49,6 +54,8 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         item = bpy.data.objects.new(name, mesh)
         made.append(item)
         item[RECIPE_PROPERTY] = result.recipe.to_json()
+        if result.shape_keys is not None:
+            add_shape_keys(item, [placement.to_scene_units(key, result.transform, scene) for key in result.shape_keys])
         earlier = [other for other in scene.objects if RECIPE_PROPERTY in other]
         row = [placement.world_box(other) for other in earlier if is_variation(recipe_of(other), result.recipe)]
         place = placement.free_place(vertices.min(axis=0), vertices.max(axis=0), start, row)
@@ -60,6 +67,36 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         bpy.data.batch_remove(made)
         raise
     return item
+
+
+def add_results(target: bpy.types.Scene | bpy.types.Context, result: Result) -> list[bpy.types.Object]:
+    """Add all meshes of `result` as `add_result` does, a series from left to right; all of them or none."""
+    made: list[bpy.types.Object] = []
+    try:
+        for mesh in result.meshes:
+            made.append(add_result(target, dataclasses.replace(result, mesh=mesh, following=())))
+    except BaseException:
+        for item in made:
+            bpy.data.objects.remove(item)
+        raise
+    return made
+
+
+def add_shape_keys(item: bpy.types.Object, keys: Sequence[np.ndarray]) -> None:
+    """Give a mesh object one shape key for each step, (V, 3) float32 in scene units, and play them one after the other.
+
+    The keys are absolute: *Evaluation Time* runs through them in order, and is keyframed from the first frame on.
+    """
+    for number, positions in enumerate(keys, start=1):
+        key = item.shape_key_add(name=f"Step {number}", from_mix=False)
+        key.interpolation = "KEY_LINEAR"
+        key.data.foreach_set("co", np.ascontiguousarray(positions).ravel())
+    steps = item.data.shape_keys
+    steps.use_relative = False
+    for frame, key in ((1, steps.key_blocks[0]), (1 + FRAMES_BETWEEN * (len(keys) - 1), steps.key_blocks[-1])):
+        steps.eval_time = key.frame
+        steps.keyframe_insert("eval_time", frame=frame)
+    steps.eval_time = steps.key_blocks[0].frame
 
 
 def object_name(recipe: Recipe) -> str:

@@ -102,7 +102,7 @@ class Session:
             self.error = f'The scene "{name}" is gone: choose the job under History and press Add to Scene.'
             return
         try:
-            scene.add_result(where, job.result)
+            scene.add_results(where, job.result)
         except (InputError, MachineError) as error:
             self.error = str(error)
             return

@@ -19,15 +19,24 @@ class TimeLeft:
     """Follows one job at a time; keeps what it learned for the next one."""
 
     expected: dict[str, float] = field(default_factory=lambda: dict(FIRST_GUESS_SECONDS))
+    _task: str = ""
+    _of_task: dict[str, dict[str, float]] = field(default_factory=dict)
     stage: str = ""
     fraction: float = 0.0
     _elapsed: float = 0.0
     _stage_began: float = 0.0
     _skipped: set[str] = field(default_factory=set)
 
-    def begin(self, *, warm: bool) -> None:
-        """A job starts. A warm worker holds the model already, so "Loading" counts for nothing."""
+    def begin(self, *, warm: bool, task: str = "") -> None:
+        """A job starts; what is learned of it counts for others of its task.
+
+        A warm worker holds the model already, so "Loading" counts for nothing.
+        """
         self.stage, self.fraction, self._elapsed, self._stage_began = "", 0.0, 0.0, 0.0
+        if task != self._task:
+            self._of_task[self._task] = self.expected
+            self.expected = self._of_task.get(task, dict(FIRST_GUESS_SECONDS))
+            self._task = task
         self._skipped = {"Loading"} if warm else set()
 
     def update(self, stage: str, fraction: float, elapsed: float) -> None:

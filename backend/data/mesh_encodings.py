@@ -34,11 +34,12 @@ def to_z_up(vectors: np.ndarray) -> np.ndarray:
     return np.stack([vectors[:, 0], -vectors[:, 2], vectors[:, 1]], axis=1)
 
 
-def glb_bytes(mesh: Mesh) -> bytes:
+def glb_bytes(mesh: Mesh, shape_keys: np.ndarray | None = None) -> bytes:
     """glTF 2.0 in one binary file: one mesh, one metallic-roughness material, the texture as an embedded PNG.
 
     A vertex of the file has one UV, so vertices on seams are there more than once. Vertex colours go in where there is
-    no texture; glTF would multiply the two.
+    no texture; glTF would multiply the two. shape_keys (K, V, 3), positions of the vertices, become morph targets, all
+    but the first, which is the mesh itself.
     """
     corner_vertex, corner_uv, indices = _vertices_with_one_uv(mesh)
     positions = to_y_up(mesh.vertices)[corner_vertex]
@@ -55,6 +56,12 @@ def glb_bytes(mesh: Mesh) -> bytes:
     document = _GltfDocument()
     accessors = {name: document.add_floats(array) for name, array in attributes.items()}
     primitive = {"attributes": accessors, "indices": document.add_indices(indices), "material": 0}
+    shape: dict = {"primitives": [primitive], "name": "Gen3D"}
+    if shape_keys is not None:
+        moved = [to_y_up(key - mesh.vertices)[corner_vertex] for key in shape_keys[1:]]
+        primitive["targets"] = [{"POSITION": document.add_floats(displacement)} for displacement in moved]
+        shape["weights"] = [0.0] * len(moved)
+        shape["extras"] = {"targetNames": [f"Step {number}" for number in range(2, len(moved) + 2)]}
     material: dict = {"metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
     if mesh.texture is not None:
         document.add_texture(png_bytes(mesh.texture))
@@ -64,7 +71,7 @@ def glb_bytes(mesh: Mesh) -> bytes:
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "Gen3D"}],
-        "meshes": [{"primitives": [primitive], "name": "Gen3D"}],
+        "meshes": [shape],
         "materials": [{"name": "Gen3D", "pbrMetallicRoughness": material}],
     }
     return document.to_bytes()

@@ -19,8 +19,16 @@ from .mesh_encodings import glb_bytes, mtl_bytes, obj_bytes, ply_bytes, png_byte
 WRITABLE = (".glb", ".obj", ".ply")
 
 
-def write_mesh(path: str | os.PathLike[str], mesh: Mesh, transform: np.ndarray | None = None) -> None:
+def write_mesh(
+    path: str | os.PathLike[str],
+    mesh: Mesh,
+    transform: np.ndarray | None = None,
+    shape_keys: np.ndarray | None = None,
+) -> None:
     """Write the mesh, its vertices taken through the (4, 4) transform first, in the format that the name ends in.
+
+    shape_keys (K, V, 3), where the vertices are in each step of a morph, go through the transform as well; they become
+    morph targets, which of these formats GLB alone has.
 
     Files that were there stay whole unless all new ones could be written. Raises InputError for a mesh without faces
     and for an ending or folder that cannot be written to, MachineError when the disk is full or refuses otherwise.
@@ -31,10 +39,14 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh, transform: np.ndarray |
         raise InputError(f"Cannot write '{path.name}': the name must end in .glb, .obj or .ply.")
     if not len(mesh.faces):
         raise InputError(f"'{path.name}' was not written: the mesh has no faces.")
+    if shape_keys is not None and ending != ".glb":
+        raise InputError(f"'{path.name}' was not written: shape keys need a name that ends in .glb.")
     if transform is not None:
         mesh = mesh.transformed(transform)
+        if shape_keys is not None:
+            shape_keys = shape_keys @ transform[:3, :3].T + transform[:3, 3]
     if ending == ".glb":
-        write_files({path: glb_bytes(mesh)})
+        write_files({path: glb_bytes(mesh, shape_keys)})
     elif ending == ".ply":
         write_files({path: ply_bytes(mesh)})
     elif mesh.texture is None:

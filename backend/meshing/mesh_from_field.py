@@ -24,14 +24,15 @@ def mesh_from_field(
     *,
     detail: int,
     face_count: int,
-    texture_size: int = TEXTURE_SIZE,
+    texture_size: int | None = TEXTURE_SIZE,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Mesh:
     """The field's surface as one finished mesh in model space.
 
     Watertight, manifold (edges and vertices), facing outwards, without floaters and inner walls, of about `face_count`
-    faces or fewer, with smooth normals, linear vertex colours, UVs and a texture of `texture_size` texels a side.
+    faces or fewer, with smooth normals, linear vertex colours, UVs and a texture of `texture_size` texels a side;
+    without these two where that is None.
     detail is the number of cells along each side of model space. progress hears the stages "Extracting", "Simplifying"
     and "Texturing". Raises InputError when the field has no surface, Cancelled, and MachineError when the field answers
     with something that is no number.
@@ -52,9 +53,11 @@ def mesh_from_field(
     report("Simplifying", 1.0)
 
     report("Texturing", 0.0)
-    uvs = unwrap(vertices, faces, texture_size)
-    report("Texturing", 0.5)
-    texture = bake_texture(field, vertices, faces, uvs, texture_size, cancelled=cancelled)
+    uvs = texture = None
+    if texture_size is not None:
+        uvs = unwrap(vertices, faces, texture_size)
+        report("Texturing", 0.5)
+        texture = bake_texture(field, vertices, faces, uvs, texture_size, cancelled=cancelled)
     colors = field_colors(field, vertices, cancelled=cancelled)
     report("Texturing", 1.0)
     return Mesh(vertices, faces, colors, vertex_normals(vertices, faces), uvs, texture)

@@ -7,6 +7,8 @@ deaf         goes on and never looks whether it is cancelled
 fail input / fail machine / fail odd        raises InputError, MachineError, ZeroDivisionError
 die          ends the process with code 7, a last word in the log
 killed       is killed, as the system does when memory runs out
+
+A latent interpolation gives tetrahedra, as a series or with shape keys.
 """
 
 from __future__ import annotations
@@ -43,6 +45,18 @@ def tetrahedron() -> Any:
     return mesh_module.Mesh(vertices, faces, colors=np.tile(np.float32([1, 0, 0]), (4, 1)))
 
 
+def series(recipe: Any) -> Any:
+    """As many tetrahedra as the recipe has steps, or one that grows by half of its height a step."""
+    first, steps = tetrahedron(), recipe.parameters["steps"]
+    notes = ["Given back to within 1.0 % of its size on average."]
+    keys = following = None
+    if recipe.parameters["output"] == "shape keys":
+        keys = np.stack([first.vertices * np.array([1, 1, 1 + 0.5 * step]) for step in range(steps)])
+    else:
+        following = (tetrahedron(),) * (steps - 1)
+    return recipe_module.Result(first, np.eye(4), recipe, {"Extracting": 0.5}, notes, following or (), keys)
+
+
 def generate(
     recipe: Any,
     *,
@@ -50,6 +64,8 @@ def generate(
     cancelled: Callable[[], bool],
     preview: Callable[[Any], None],
 ) -> Any:
+    if recipe.task == "latent_interpolation":
+        return series(recipe)
     prompt = recipe.inputs.get("prompt", "ok")
     progress("Sampling", 0.0)
     match prompt:

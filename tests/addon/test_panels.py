@@ -94,7 +94,7 @@ def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
 def test_all_panels_are_in_the_tab(addon):
     panels = addon("panels")
     shown = [panel for panel in addon("registration").CLASSES if issubclass(panel, bpy.types.Panel)]
-    assert panels.GEN3D_PT_text in shown and len(shown) == 7
+    assert panels.GEN3D_PT_text in shown and len(shown) == 9
     assert {(panel.bl_space_type, panel.bl_region_type, panel.bl_category) for panel in shown} == {
         ("VIEW_3D", "UI", "Gen3D")
     }

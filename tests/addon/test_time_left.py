@@ -60,3 +60,13 @@ def test_the_bar_never_goes_back_through_a_whole_job(clock):
 )
 def test_durations_in_words(addon, seconds, words):
     assert addon("time_left").in_words(seconds) == words
+
+
+def test_what_one_task_takes_says_nothing_about_another(addon):
+    estimate = addon("time_left").TimeLeft()
+    estimate.begin(warm=True, task="long")
+    estimate.learn({"Extracting": 100.0})
+    estimate.begin(warm=True, task="short")
+    assert estimate.seconds_left(0.0) < 100.0
+    estimate.begin(warm=True, task="long")
+    assert estimate.seconds_left(0.0) > 100.0

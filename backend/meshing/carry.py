@@ -1,0 +1,148 @@
+"""A mesh carried along a surface that changes: its topology stays, its vertices follow the field's zero level.
+
+Vertices go to the zero level along the gradient, as in the normal flow of level sets (Osher and Fedkiw 2003), and are
+then evened out within the surface (tangential relaxation, as in Botsch and Kobbelt, "A remeshing approach to
+multiresolution modeling", 2004), so that a mesh with one topology can be a shape key of every shape on the way.
+Between two fields the surface goes through blends of their values on a coarse grid, which cost next to nothing; on
+arrival the field itself has the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.sparse import csr_matrix, diags
+
+from ..progress import IsCancelled, check_cancelled
+from ..representations.field import Field
+from .topology import half_edges
+
+CELLS = 32
+"""Of the coarse grid, along each side of model space."""
+PARTS = 8
+"""Blends from one field to the next, the latter included."""
+ITERATIONS = 4
+"""Times that vertices go to the surface and are evened out, for each blend."""
+POLISHES = 2
+"""Times that vertices go to the surface of the field itself."""
+SPREAD = 0.004
+"""How far from a vertex the field is asked for its gradient, in model units."""
+LONGEST_STEP = 0.05
+"""No vertex goes farther at once, in model units: the field is no exact distance."""
+RELAXATION = 0.5
+TRUSTED = 1.2
+"""Cells from the surface within which the field's own values count. Farther off a network's level flattens out, and a
+vertex whose part of the shape has gone would find no way to the rest."""
+_CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """vertices (V, 3) float32 on the new surface; largest_move: of a vertex, in model units; inverted: the share of
+    faces, in [0, 1], that look against the field's gradient, into the shape."""
+
+    vertices: np.ndarray
+    largest_move: float
+    inverted: float
+
+
+class SurfaceCarrier:
+    """Carries one mesh, vertices (V, 3) float32 in model space and faces (F, 3) int32, from `field`, on whose surface
+    it lies, to others."""
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray, field: Field) -> None:
+        self._vertices = vertices.astype(np.float32)
+        self._faces = faces
+        self._values = _grid_values(field)
+        start, end = half_edges(faces)
+        links = csr_matrix((np.ones(len(start), dtype=np.float32), (start, end)), shape=(len(vertices),) * 2)
+        links = ((links + links.T) > 0).astype(np.float32)
+        degree = np.maximum(np.asarray(links.sum(axis=1)).reshape(-1), 1)
+        self._mean_of_neighbors = diags(1 / degree).dot(links).tocsr()
+        self._edge = float(np.linalg.norm(vertices[start] - vertices[end], axis=1).mean())
+
+    def carry(self, field: Field, *, cancelled: IsCancelled | None = None) -> Carried:
+        """Move the mesh on to the surface of `field`. Raises Cancelled."""
+        before, values = self._vertices, _grid_values(field)
+        change = values - self._values
+        if change.any():
+            for part in range(1, PARTS + 1):
+                check_cancelled(cancelled)
+                self._follow(self._values + change * (part / PARTS))
+        self._values = values
+        gradient = np.zeros_like(before)
+        for _ in range(POLISHES):
+            check_cancelled(cancelled)
+            distance, gradient = distance_and_gradient(field, self._vertices)
+            self._vertices = self._vertices + _to_surface(distance, gradient)
+        inverted = inverted_faces(self._vertices, self._faces, gradient)
+        move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
+        return Carried(self._vertices, float(move), float(inverted.mean()))
+
+    def _follow(self, values: np.ndarray) -> None:
+        """Bring the vertices to the zero level of a coarse grid."""
+        channels = [values, *np.gradient(values, 2 / CELLS)]
+        moved = np.zeros(len(self._vertices), dtype=np.float32)
+        for _ in range(ITERATIONS):
+            distance, gradient = _read(channels, self._vertices)
+            step = _to_surface(distance, gradient)
+            self._vertices = self._vertices + step
+            moved += np.linalg.norm(step, axis=1)
+            self._relax(moved, gradient)
+
+    def _relax(self, moved: np.ndarray, gradient: np.ndarray) -> None:
+        """Move vertices to the middle of their neighbours, within the surface: as much as the surface moved there, or
+        turned over, so that what stands still stays as it is."""
+        offset = self._mean_of_neighbors @ self._vertices - self._vertices
+        normal = gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
+        tangential = offset - (offset * normal).sum(axis=1, keepdims=True) * normal
+        folded = np.zeros(len(moved), dtype=np.float32)
+        folded[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = 1
+        need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ folded)
+        self._vertices = (self._vertices + RELAXATION * need[:, None] * tangential).astype(np.float32)
+
+
+def _grid_values(field: Field) -> np.ndarray:
+    """The field at the nodes of the coarse grid, (n + 1, n + 1, n + 1) float32; far from the surface, the distance to
+    the nearest node on the other side of it."""
+    axis, cell = torch.linspace(-1, 1, CELLS + 1), 2 / CELLS
+    values = field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape((CELLS + 1,) * 3)
+    if (values > 0).all() or (values <= 0).all():
+        return values
+    outside, inside = distance_transform_edt(values > 0), distance_transform_edt(values <= 0)
+    far = (outside - inside) * cell
+    far -= np.sign(far) * cell / 2
+    near = np.clip(values, -1.5 * cell, 1.5 * cell)
+    return np.where(np.abs(far) > TRUSTED * cell, far, near).astype(np.float32)
+
+
+def _read(channels: list[np.ndarray], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (N,) and gradient (N, 3) of a coarse grid at points (N, 3), trilinearly."""
+    place = (points.T + 1) * (CELLS / 2)
+    distance, *gradient = (map_coordinates(channel, place, order=1, mode="nearest") for channel in channels)
+    return distance, np.stack(gradient, axis=1)
+
+
+def distance_and_gradient(field: Field, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The field's value (N,) and gradient (N, 3), float32, at (N, 3) points, from its values at the four corners of a
+    small tetrahedron around each (exact for a linear field)."""
+    around = (points[:, None] + SPREAD * _CORNERS).reshape(-1, 3).astype(np.float32)
+    values = field.signed_distance(torch.from_numpy(around)).cpu().numpy().reshape(-1, 4)
+    return values.mean(axis=1), values @ _CORNERS / (4 * SPREAD)
+
+
+def inverted_faces(vertices: np.ndarray, faces: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Which faces (F,) look against the mean of the field's gradient (V, 3) at their corners."""
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    return (np.cross(b - a, c - a) * gradient[faces].mean(axis=1)).sum(axis=1) < 0
+
+
+def _to_surface(distance: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Newton's step to the zero level along the gradient (N, 3), no longer than LONGEST_STEP."""
+    squared = np.maximum((gradient**2).sum(axis=1), 0.05)
+    step = -(distance / squared)[:, None] * gradient
+    length = np.linalg.norm(step, axis=1, keepdims=True)
+    return step * np.minimum(1, LONGEST_STEP / np.maximum(length, 1e-12))

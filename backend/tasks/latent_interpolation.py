@@ -1,0 +1,250 @@
+"""Latent interpolation: two or more meshes → the shapes between, as meshes or as one mesh that morphs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ..data.mesh_reading import read_mesh
+from ..data.surface import sample_surface
+from ..errors import InputError
+from ..mesh import Mesh
+from ..meshing.carry import SurfaceCarrier
+from ..meshing.mesh_from_field import TEXTURE_SIZE, mesh_from_field
+from ..models.latent_blending import blend, walk_weights
+from ..models.principal_components import PrincipalComponents
+from ..progress import IsCancelled, Preview, Progress
+from ..recipe import VERSION, Recipe, Result
+from ..representations.field import Field
+from .finishing import check_weights, version_notes
+from .placement import model_transform, standing_transform
+from .stages import Stages
+
+COMPARED_POINTS = 8192
+MANY_FACES = 500_000
+FOLDED_SHARE = 0.01
+"""From this share of turned faces on, the user is told that one topology does not fit all steps."""
+SHARES_OF_STEP = {"Extracting": (0.0, 0.6), "Simplifying": (0.6, 0.1), "Texturing": (0.7, 0.3)}
+"""Where each stage of meshing begins in the time of one step, and how much of it it takes."""
+
+
+class ShapeCoder(Protocol):
+    """What this task needs of a shape space."""
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Weights file → sha256."""
+        ...
+
+    @property
+    def components(self) -> PrincipalComponents: ...
+
+    def encode(self, mesh: Mesh) -> torch.Tensor:
+        """The latent (C, 8, 8, 8) float32 of a mesh in model space."""
+        ...
+
+    def field(self, latent: torch.Tensor) -> Field: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """One of the meshes: in model space, with its largest extent in metres and its latent."""
+
+    name: str
+    mesh: Mesh
+    size: float
+    latent: torch.Tensor
+
+
+def run(
+    recipe: Recipe,
+    *,
+    load_shape_space: Callable[[], ShapeCoder],
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+    preview: Preview | None = None,
+) -> Result:
+    """Make the shapes of a valid recipe of the method "latent interpolation".
+
+    All steps stand at one place, in sizes between those of the inputs. With the output "meshes" they are
+    `Result.meshes`; with "shape keys" the first mesh's vertices follow the surface, and `Result.shape_keys` has where
+    they are in each step. Raises InputError (a file, weights that make no shape), MachineError (the model's weights)
+    or Cancelled; `cancelled` is asked at every piece of meshing. Every finished step goes to `preview`.
+    """
+    stages = Stages(progress, cancelled)
+    stages("Loading", 0.0)
+    shape_space = load_shape_space()
+    check_weights(recipe, shape_space.weights)
+    notes = version_notes(recipe)
+
+    inputs: list[_Input] = []
+    names: tuple[str, ...] = recipe.inputs["meshes"]  # type: ignore[assignment]
+    for index, name in enumerate(names):
+        stages("Sampling", index / len(names))
+        inputs.append(_encoded(name, shape_space, notes))
+    walk = _Walk(recipe, inputs, shape_space)
+    stages("Sampling", 1.0)
+
+    following: tuple[Mesh, ...] = ()
+    keys = None
+    if recipe.parameters["output"] == "shape keys":
+        first, keys = _morph(walk, stages, cancelled, preview)
+    else:
+        first, *rest = _separate(walk, stages, cancelled, preview)
+        following = tuple(rest)
+    stages("Extracting", 1.0)
+    return Result(
+        mesh=first,
+        transform=standing_transform(first.vertices, walk.size(0)),
+        recipe=dataclasses.replace(recipe, weights=dict(shape_space.weights), version=VERSION),
+        timings=stages.timings(),
+        notes=notes + walk.notes,
+        following=following,
+        shape_keys=keys,
+    )
+
+
+class _Walk:
+    """The steps: for each the weights of the inputs, and what comes of them."""
+
+    def __init__(self, recipe: Recipe, inputs: Sequence[_Input], shape_space: ShapeCoder) -> None:
+        self._parameters = recipe.parameters
+        self._inputs, self._space = inputs, shape_space
+        self.notes: list[str] = []
+        chosen = recipe.parameters["blend"]
+        if chosen:
+            self.weights = np.array([chosen], dtype=np.float64)
+        else:
+            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def field(self, weights: np.ndarray) -> Field:
+        """The field of the shape with these weights (number of inputs,)."""
+        latents = [given.latent for given in self._inputs]
+        path = str(self._parameters["path"])
+        latent = blend(latents, weights.tolist(), components=self._space.components, path=path)
+        return self._space.field(latent)
+
+    def size(self, step: int) -> float:
+        """The largest extent of a step in metres."""
+        shares = np.maximum(self.weights[step], 0)
+        sizes = [given.size for given in self._inputs]
+        return float(shares @ sizes / max(shares.sum(), 1e-9)) or max(sizes)
+
+    def compare(self, step: int, mesh: Mesh) -> None:
+        """Note how near the mesh of a step, in model space, comes to the input that it is to give back, if any."""
+        if np.count_nonzero(self.weights[step]) != 1:
+            return
+        for given, weight in zip(self._inputs, self.weights[step], strict=True):
+            if weight:
+                error = 100 * reconstruction_error(given.mesh, mesh)
+                self.notes.append(f"'{given.name}' is given back to within {error:.1f} % of its size on average.")
+
+    def mesh(self, step: int, progress: Progress, cancelled: IsCancelled | None) -> Mesh:
+        """The finished mesh of a step, in model space."""
+        return mesh_from_field(
+            self.field(self.weights[step]),
+            detail=int(self._parameters["detail"]),  # type: ignore[arg-type]
+            face_count=int(self._parameters["face_count"]),  # type: ignore[arg-type]
+            texture_size=TEXTURE_SIZE if self._parameters["texture"] else None,
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+
+class _Part:
+    """The progress of one of several equal parts of the stage "Extracting", whatever stages it has of its own."""
+
+    def __init__(self, stages: Stages, index: int, count: int) -> None:
+        self._stages, self._index, self._count = stages, index, count
+
+    def __call__(self, stage: str, fraction: float, /) -> None:
+        begin, share = SHARES_OF_STEP[stage]
+        self._stages("Extracting", (self._index + begin + share * fraction) / self._count)
+
+
+def _encoded(name: str, shape_space: ShapeCoder, notes: list[str]) -> _Input:
+    """Read and encode one mesh file; a note for the user says how well its latent gives it back."""
+    title = PurePath(name).stem
+    mesh = read_mesh(name)
+    size = float(np.ptp(mesh.vertices, axis=0).max())
+    if size <= 0:
+        raise InputError(f"'{title}' is a single point: choose a mesh with a surface.")
+    mesh = mesh.transformed(model_transform(mesh.vertices))
+    if len(mesh.faces) > MANY_FACES:
+        notes.append(f"'{title}' has {len(mesh.faces):,} faces: points on its surface stand for them.")
+    return _Input(title, mesh, size, shape_space.encode(mesh))
+
+
+def _separate(walk: _Walk, stages: Stages, cancelled: IsCancelled | None, preview: Preview | None) -> list[Mesh]:
+    """A mesh for each step, all in the model space of the first, where they stand at one place."""
+    meshes: list[Mesh] = []
+    origin = np.eye(4)
+    for step in range(len(walk)):
+        mesh = walk.mesh(step, _Part(stages, step, len(walk)), cancelled)
+        standing = standing_transform(mesh.vertices, walk.size(step))
+        if step == 0:
+            origin = np.linalg.inv(standing)
+        if preview is not None:
+            preview(mesh.transformed(standing))
+        walk.compare(step, mesh)
+        meshes.append(mesh.transformed(origin @ standing) if step else mesh)
+    return meshes
+
+
+def _morph(
+    walk: _Walk, stages: Stages, cancelled: IsCancelled | None, preview: Preview | None
+) -> tuple[Mesh, np.ndarray]:
+    """The first step's mesh, and where its vertices are in each step (K, V, 3), in its model space."""
+    first = walk.mesh(0, _Part(stages, 0, len(walk)), cancelled)
+    standing = standing_transform(first.vertices, walk.size(0))
+    origin = np.linalg.inv(standing)
+    walk.compare(0, first)
+    carrier = SurfaceCarrier(first.vertices, first.faces, walk.field(walk.weights[0]))
+    keys = [first.vertices]
+    moves: list[float] = []
+    inverted: list[float] = []
+    for step in range(1, len(walk)):
+        carried = carrier.carry(walk.field(walk.weights[step]), cancelled=cancelled)
+        stages("Extracting", (step + 1) / len(walk))
+        moves.append(carried.largest_move / 1.8)
+        inverted.append(carried.inverted)
+        standing = standing_transform(carried.vertices, walk.size(step))
+        placed = Mesh(carried.vertices, first.faces, first.colors)
+        walk.compare(step, placed)
+        if preview is not None:
+            preview(placed.transformed(standing))
+        keys.append(placed.transformed(origin @ standing).vertices)
+    walk.notes.append(
+        f"Largest move of a vertex in each step, in % of the size: {_percentages(moves)}; faces turned over: "
+        f"at most {100 * max(inverted, default=0):.1f} %."
+    )
+    if max(inverted, default=0) > FOLDED_SHARE:
+        walk.notes.append(
+            "The shapes are too different for one mesh, so it folds: choose meshes as the output instead."
+        )
+    return first, np.stack(keys)
+
+
+def _percentages(shares: Sequence[float]) -> str:
+    return ", ".join(f"{100 * share:.1f}" for share in shares)
+
+
+def reconstruction_error(original: Mesh, made: Mesh) -> float:
+    """How far two surfaces in model space are apart, as a share of the original's largest extent: half the sum of both
+    mean nearest distances (Chamfer-L1) between points on them."""
+    clouds = [
+        sample_surface(mesh.vertices, mesh.faces, COMPARED_POINTS, np.random.default_rng(0)).positions
+        for mesh in (original, made)
+    ]
+    there = cKDTree(clouds[1]).query(clouds[0])[0].mean()
+    back = cKDTree(clouds[0]).query(clouds[1])[0].mean()
+    return float(there + back) / 2 / float(np.ptp(original.vertices, axis=0).max())
