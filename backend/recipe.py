@@ -430,7 +430,7 @@ class Recipe:
     def title(self) -> str:
         """What a person calls it: the prompt, the names of shapes, or the method where there is neither."""
         if "meshes" in self.inputs:
-            return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[union-attr, arg-type]
+            return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[arg-type]
         if "prompt" not in self.inputs and "shape" in self.inputs:
             return PurePath(str(self.inputs["shape"])).stem
         return str(self.inputs.get("prompt", self.method))
