@@ -98,7 +98,7 @@ class Parameter:
             raise InputError(f"{self.label} must be a finite number, not {value}.")
         if self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum:  # type: ignore[operator]
             raise InputError(f"{self.label} must lie between {self.minimum:,} and {self.maximum:,}, not {value:,}.")
-        return value  # type: ignore[return-value]
+        return value
 
 
 @dataclass(frozen=True)
@@ -430,7 +430,7 @@ class Recipe:
     def title(self) -> str:
         """What a person calls it: the prompt, the names of shapes, or the method where there is neither."""
         if "meshes" in self.inputs:
-            return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[union-attr]
+            return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[arg-type]
         if "prompt" not in self.inputs and "shape" in self.inputs:
             return PurePath(str(self.inputs["shape"])).stem
         return str(self.inputs.get("prompt", self.method))

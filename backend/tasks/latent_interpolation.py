@@ -121,7 +121,7 @@ class _Walk:
         if chosen:
             self.weights = np.array([chosen], dtype=np.float64)
         else:
-            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))  # type: ignore[arg-type]
+            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -152,8 +152,8 @@ class _Walk:
         """The finished mesh of a step, in model space."""
         return mesh_from_field(
             self.field(self.weights[step]),
-            detail=int(self._parameters["detail"]),  # type: ignore[arg-type]
-            face_count=int(self._parameters["face_count"]),  # type: ignore[arg-type]
+            detail=int(self._parameters["detail"]),
+            face_count=int(self._parameters["face_count"]),
             texture_size=TEXTURE_SIZE if self._parameters["texture"] else None,
             progress=progress,
             cancelled=cancelled,

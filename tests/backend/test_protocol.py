@@ -301,3 +301,27 @@ def test_connecting_to_nobody_says_so():
         address, key = listener.address, listener.key
     with pytest.raises(OSError, match="refused"):
         connect(address, key)
+
+
+def series_result():
+    """Three meshes, the last without what is optional, and shape keys."""
+    first = full_mesh()
+    bare = Mesh(first.vertices, first.faces)
+    keys = np.stack([first.vertices, first.vertices * 2])
+    return Result(first, np.eye(4), RECIPE, {"Extracting": 1.0}, [], (full_mesh(32), bare), keys)
+
+
+def test_a_series_with_shape_keys_comes_out_bit_for_bit():
+    sent = series_result()
+    received = protocol.read_result(passed(protocol.result("1", sent)))
+    assert len(received.following) == 2
+    for one, other in zip(sent.meshes, received.meshes, strict=True):
+        assert_same_mesh(one, other)
+    np.testing.assert_array_equal(received.shape_keys, sent.shape_keys)
+
+
+def test_a_series_with_a_gap_is_refused():
+    message = protocol.result("1", series_result())
+    arrays = {name.replace("2.", "5."): array for name, array in message.arrays.items()}
+    with pytest.raises(ProtocolError, match="numbered from 1"):
+        protocol.read_result(Message("result", message.fields, arrays))
