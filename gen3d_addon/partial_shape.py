@@ -104,7 +104,7 @@ def box_corners(box: bpy.types.Object | None, context: bpy.types.Context) -> tup
         raise InputError("Choose the object whose box tells what is unknown, or switch to Scan.")
     if box.type == "EMPTY":
         size = box.empty_display_size
-        corners = [Vector(size * (2 * np.array(corner) - 1)) for corner in np.ndindex(2, 2, 2)]
+        corners = [Vector([size * (2 * end - 1) for end in corner]) for corner in np.ndindex(2, 2, 2)]
     else:
         corners = [Vector(corner) for corner in box.evaluated_get(context.evaluated_depsgraph_get()).bound_box]
     world = np.array([box.matrix_world @ corner for corner in corners], dtype=np.float64)
@@ -116,9 +116,10 @@ def box_corners(box: bpy.types.Object | None, context: bpy.types.Context) -> tup
 
 
 def _world_part(item: bpy.types.Object, metres: float) -> Mesh:
-    if item.type == "MESH" and len(item.data.polygons):
+    data = item.data
+    if isinstance(data, bpy.types.Mesh) and len(data.polygons):
         part = scene.mesh_of(item)
-        colors = part.colors if part.colors is not None else _material_colors(item.data, part)
+        colors = part.colors if part.colors is not None else _material_colors(data, part)
     else:
         part, colors = scene.points_of(item), None
     matrix = np.array(item.matrix_world, dtype=np.float64)
@@ -145,8 +146,9 @@ def _base_color(material: bpy.types.Material | None) -> tuple[float, ...]:
         return (0.8, 0.8, 0.8)
     nodes = material.node_tree.nodes if material.node_tree is not None else ()
     shader = next((node for node in nodes if node.bl_idname == "ShaderNodeBsdfPrincipled"), None)
-    color = shader.inputs["Base Color"].default_value if shader is not None else material.diffuse_color
-    return tuple(min(max(channel, 0.0), 1.0) for channel in color[:3])
+    # The stubs know neither a socket's value nor that Blender's arrays have elements.
+    color = shader.inputs["Base Color"].default_value if shader is not None else material.diffuse_color  # type: ignore[attr-defined]
+    return tuple(min(max(color[channel], 0.0), 1.0) for channel in range(3))  # type: ignore[index]
 
 
 def _file_name(name: str) -> str:
