@@ -1,8 +1,9 @@
 """How well a set of generated shapes stands for a set of real ones.
 
 All take matrices of `pairwise_distances`, so that one matrix serves them all. PVD's and LION's protocol: as many
-generated shapes as reference shapes, 2,048 points each, both sets normalised alike (PVD: by the training set's mean and
-standard deviation), with the Chamfer and with the Earth Mover's distance.
+generated shapes as reference shapes, 2,048 points each, in the unit of the data set's files (both undo their
+normalisation by the training set's mean and standard deviation before they measure), with "chamfer" for the CD columns
+and "approximate earth movers" for the EMD columns.
 """
 
 import torch
@@ -36,7 +37,9 @@ def one_nearest_neighbor_accuracy(
 
     generated_to_generated: (S, S), generated_to_reference: (S, R), reference_to_reference: (R, R) float32; the
     diagonals of the square ones are not looked at. In [0, 1]; tables show it in percent. Of equally near shapes the
-    generated one counts. Source: Yang et al., "PointFlow", 2019, §4.1, eq. 11; used by PVD and LION.
+    generated one counts. Where the distance is not symmetric, the one from the other shape to the shape counts, and
+    PVD's value needs generated_to_reference as the transposed matrix of reference to generated shapes. Source: Yang et
+    al., "PointFlow", 2019, §4.1, eq. 11; used by PVD and LION.
     """
     samples, references = generated_to_reference.shape
     for name, matrix, size in (
@@ -55,7 +58,7 @@ def one_nearest_neighbor_accuracy(
     ).clone()
     everything.fill_diagonal_(torch.inf)
     is_generated = torch.arange(samples + references, device=everything.device) < samples
-    nearest_is_generated = everything.argmin(dim=1) < samples
+    nearest_is_generated = everything.argmin(dim=0) < samples
     return float((nearest_is_generated == is_generated).float().mean())
 
 

@@ -51,6 +51,18 @@ def test_earth_movers_matrix_is_within_its_bound_of_the_optimum() -> None:
         assert best * (1 - 1e-5) <= matrix[i, j] <= best * 1.01
 
 
+def test_approximate_earth_movers_matrix_is_above_the_optimum_of_the_squared_distance() -> None:
+    a, b = shapes(3, 0), shapes(4, 1)
+    matrix = pairwise_distances(a, b, "approximate earth movers").numpy()
+    for i, j in np.ndindex(3, 4):
+        cost = cdist(a[i], b[j], "sqeuclidean")
+        best = cost[linear_sum_assignment(cost)].mean()
+        assert best < matrix[i, j] < 4 * best
+    itself = pairwise_distances(a, distance="approximate earth movers")
+    torch.testing.assert_close(itself, pairwise_distances(a, a, "approximate earth movers"))
+    assert float(itself.diag().max()) < 1e-5 * float(itself.max())
+
+
 def test_matching_distance_and_coverage() -> None:
     matrix = torch.tensor([[1.0, 5.0, 9.0], [2.0, 3.0, 9.0], [0.5, 4.0, 9.0], [7.0, 6.0, 8.0]])
     assert minimum_matching_distance(matrix) == pytest.approx((0.5 + 3 + 8) / 3)
@@ -93,6 +105,8 @@ def test_bad_input_is_named() -> None:
         pairwise_distances(a, a, "emd")  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         pairwise_distances(a, shapes(2, 1, 50), "earth movers")
+    with pytest.raises(ValueError, match="48 and 50 points"):
+        pairwise_distances(a, shapes(2, 1, 50), "approximate earth movers")
     with pytest.raises(ValueError, match="at least 2"):
         total_mutual_difference(a[:1])
     with pytest.raises(ValueError, match="reference_to_reference"):
