@@ -18,7 +18,7 @@ def fractional_matching_cost(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     without gradient. Never below the optimum of the squared earth mover's distance, often 1.4 to 6 times as much; the
     sharpnesses make it depend on the unit, and it is not exactly symmetric.
     Source: Fan et al., "A point set generation network for 3D object reconstruction from a single image", 2017, by
-    its code for the GPU, with PVD's and LION's squared cost; Fan's and PointFlow's kernels take the plain one.
+    its code for the GPU as PVD and LION changed it: their cost is squared, that of PointFlow's copy is plain.
     Raises TypeError or ValueError as `nearest_neighbors` does, and ValueError where the clouds differ in size.
     """
     check_cloud("a", a)
@@ -28,7 +28,7 @@ def fractional_matching_cost(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"Clouds of {a.shape[1]} and {b.shape[1]} points cannot be matched: resample one of them.")
     with torch.no_grad():
-        return torch.stack([_cost(x, y) for x, y in zip(a, b, strict=True)]) if len(a) else a.new_zeros(0)
+        return torch.stack([_cost(x, y) for x, y in zip(a, b, strict=True)])
 
 
 def _cost(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

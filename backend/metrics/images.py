@@ -24,7 +24,7 @@ def ssim(prediction: torch.Tensor, truth: torch.Tensor, *, value_range: float = 
 
     prediction, truth: (B, C, H, W) floating point with H, W ≥ 11; each channel by itself, then the mean, over the
     places where the 11 × 11 Gaussian window of deviation 1.5 fits. Constants 0.01 and 0.03, covariances of the weighted
-    population.
+    population. Code that pads with zeros and counts the border, as pytorch-ssim does, gives other values.
     Returns (B,). Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004.
     """
     _check_pictures(prediction, truth, value_range)
