@@ -253,5 +253,5 @@ def show_history(jobs: list[Job]) -> None:
 def after_load(_path: str) -> None:
     """Another file is open: running jobs go on, the list is written anew (the file brought its own window manager)."""
     if _current is not None:
-        preview.show(None)
+        _current.hide_preview()
         show_history(_current.queue.jobs)

@@ -264,13 +264,13 @@ def _encoded(name: str, shape_space: ShapeCoder) -> _Input:
 def _separate(walk: _Walk, stages: Stages, cancelled: IsCancelled | None, preview: Preview | None) -> list[Mesh]:
     """A mesh for each step, all in the model space of the first, where they stand at one place."""
     meshes: list[Mesh] = []
-    origin = np.linalg.inv(walk.transform(0))
     for step in range(len(walk)):
         mesh = walk.mesh(step, _Part(stages, step, len(walk)), cancelled)
         if preview is not None:
             preview(mesh.transformed(walk.transform(step)))
         walk.compare(step, mesh)
-        meshes.append(mesh.transformed(origin @ walk.transform(step)) if step else mesh)
+        to_first = np.linalg.inv(walk.transform(0)) @ walk.transform(step)
+        meshes.append(mesh.transformed(to_first) if step else mesh)
     return meshes
 
 
