@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open3d as o3d
 import torch
 from PIL import Image
 from scipy.spatial import ConvexHull, QhullError, cKDTree
@@ -38,7 +37,7 @@ from backend.errors import InputError
 from backend.mesh import Mesh
 from backend.metrics import chamfer_l1, f_score, total_mutual_difference, unidirectional_hausdorff_distance
 from backend.models.observation import UnknownBox, outside_of
-from benchmarks.ray_pictures import look, picture
+from benchmarks.pictures import look, picture
 
 POINTS = 2048
 DENSE = 8 * POINTS
@@ -160,6 +159,8 @@ def hull(case: Case) -> np.ndarray | None:
 
 def poisson(case: Case) -> np.ndarray | None:
     """Screened Poisson reconstruction of the known points, cropped to known and unknown; None where empty."""
+    import open3d as o3d
+
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(case.known.astype(np.float64)))
     cloud.normals = o3d.utility.Vector3dVector(case.normals.astype(np.float64))
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=POISSON_DEPTH, n_threads=1)
