@@ -1,12 +1,10 @@
 """The user: mouse and keyboard on the virtual screen, and eyes that only see state.json and pictures of the screen.
 
-    python3 drive_window.py FOLDER [FLOW]
+    python3 drive_window.py FOLDER
 
 Opens the sidebar and the Gen3D tab, types a prompt, presses Generate with the mouse, takes pictures while it runs and
-afterwards, undoes and redoes; completes what it made and keeps one of the answers. With the flow "interpolation": drags
-the slider between two meshes, hides the ghost that this shows, makes the blend, undoes it, and makes the series. Writes
-FOLDER/outcome.json: what was seen at each step, or why it stopped. Needs xdotool and ImageMagick's import; standard
-library only.
+afterwards, undoes and redoes; completes what it made and keeps one of the answers. Writes FOLDER/outcome.json: what was
+seen at each step, or why it stopped. Needs xdotool and ImageMagick's import; standard library only.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(sys.argv[1])
-FLOW = sys.argv[2] if len(sys.argv) > 2 else "text"
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 120.0
 PROMPT = "slow striped vase"
 STEP = 7  # pixels; every button is higher
 LOOKS_TO_SETTLE = 4
@@ -105,40 +102,7 @@ def find_button(name: str) -> tuple[float, float]:
     raise GaveUpError(f"There is no button {name!r} in the sidebar: {state()}")
 
 
-def drag(x: float, y: float, across: int) -> None:
-    """Press the mouse, move it sideways in small steps, and let go."""
-    point(x, y)
-    time.sleep(0.3)
-    screen("mousedown", 1)
-    for _ in range(10):
-        screen("mousemove_relative", "--", across // 10, 0)
-        time.sleep(0.05)
-    screen("mouseup", 1)
-
-
-def drive_interpolation() -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    open_tab()
-    slider = find_button("gen3d_interpolation.share")
-    drag(*slider, 60)
-    seen["dragged"] = wait_for("the ghost", lambda now: now["ghost"])
-    point(*middle(state()["view"]))
-    time.sleep(1.0)
-    picture("ghost.png")
-    click(*find_button("gen3d.hide_preview"))
-    seen["hidden"] = wait_for("no ghost", lambda now: not now["ghost"])
-    click(*find_button("gen3d.blend"))
-    seen["blended"] = wait_for("the blend", lambda now: now["objects"] or now["error"])
-    point(*middle(state()["view"]))
-    screen("key", "ctrl+z")
-    seen["undone"] = wait_for("undo", lambda now: not now["objects"] and now["selected"] == 2)
-    click(*find_button("gen3d.interpolate"))
-    seen["series"] = wait_for("the series", lambda now: len(now["objects"]) == 3 or now["error"])
-    picture("series.png")
-    return seen
-
-
-def drive_text() -> dict[str, Any]:
+def drive() -> dict[str, Any]:
     open_tab()
     picture("tab.png")
     click(*find_button("prompt"))
@@ -185,7 +149,7 @@ def complete_and_keep_one(seen: dict[str, Any]) -> None:
 
 def main() -> int:
     try:
-        outcome: dict[str, Any] = {"text": drive_text, "interpolation": drive_interpolation}[FLOW]()
+        outcome: dict[str, Any] = drive()
     except (GaveUpError, subprocess.CalledProcessError) as error:
         outcome = {"failed": str(error)}
         picture("failed.png")

@@ -1,9 +1,6 @@
 """What runs inside Blender while drive_window.py holds the mouse: the add-on, a worker that makes vases, and a watcher.
 
-    blender --factory-startup --python window_setup.py -- FOLDER PYTHON [FLOW]
-
-FLOW is what drive_window.py will do: "text" (or nothing) or "interpolation", whose panel is then the only open one and
-for which two meshes are selected.
+    blender --factory-startup --python window_setup.py -- FOLDER PYTHON
 
 The watcher writes FOLDER/state.json many times a second: where the sidebar is, what the mouse points at, which objects
 there are. It presses nothing; the mouse and the keyboard do.
@@ -23,9 +20,7 @@ import bpy
 
 ROOT = Path(__file__).resolve().parents[2]
 VASE_WORKER = ROOT / "tests" / "blender" / "vase_worker.py"
-ARGUMENTS = sys.argv[sys.argv.index("--") + 1 :]
-FOLDER, PYTHON = Path(ARGUMENTS[0]), Path(ARGUMENTS[1])
-FLOW = ARGUMENTS[2] if len(ARGUMENTS) > 2 else "text"
+FOLDER, PYTHON = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :][:2])
 WATCH_SECONDS = 0.05
 
 
@@ -39,10 +34,7 @@ def set_up() -> None:
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     package = loader.load_addon()
-    if FLOW == "text":
-        module("panels").GEN3D_PT_completion.bl_options = set()  # open, as after a click on its header
-    else:
-        open_only(f"GEN3D_PT_{FLOW}")
+    module("panels").GEN3D_PT_completion.bl_options = set()  # open, as after a click on its header
     package.register()
     session, client, runtime = module("session"), module("worker_client"), module("runtime")
     session.current().queue.start_worker = lambda: client.WorkerClient(
@@ -51,29 +43,9 @@ def set_up() -> None:
     bpy.context.preferences.view.show_splash = False
     bpy.context.preferences.view.smooth_view = 0
     bpy.data.objects.remove(bpy.data.objects["Cube"])
-    if FLOW == "interpolation":
-        add_two_meshes()
-    else:
-        add_box_of_the_unknown()
-    bpy.ops.ed.undo_push(message="The scene of the test")
+    add_box_of_the_unknown()
+    bpy.ops.ed.undo_push(message="A scene without the cube")
     bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
-
-
-def open_only(name: str) -> None:
-    """Of the panels that are open at first, none but the one of that name."""
-    panels = module("panels")
-    panels.GEN3D_PT_text.bl_options = {"DEFAULT_CLOSED"}
-    getattr(panels, name).bl_options = set()
-
-
-def add_two_meshes() -> None:
-    """A cube and a ball, both selected, the ball active."""
-    bpy.ops.mesh.primitive_cube_add(size=1, location=(-1, 0, 0))
-    bpy.context.object.name = "Cube"
-    bpy.ops.mesh.primitive_uv_sphere_add(radius=0.5, location=(1, 0, 0))
-    bpy.context.object.name = "Ball"
-    bpy.data.objects["Cube"].select_set(True)
-    bpy.context.scene.gen3d_interpolation.steps = 3
 
 
 def add_box_of_the_unknown() -> None:
@@ -105,9 +77,6 @@ def watch() -> float:
         "looks": watch.looks,
         "looks_while_busy": watch.looks_while_busy,
         "error": module("session").current().error,
-        "ghost": module("session").current().previews,
-        "share": round(window.scene.gen3d_interpolation.share, 3),
-        "selected": sum(item.select_get() for item in window.view_layer.objects),
         "objects": [item.name for item in window.scene.objects if "gen3d_recipe" in item],
     }
     unfinished = FOLDER / "state.json.new"
