@@ -23,6 +23,7 @@ NARROWEST, WIDEST = np.radians([20, 60])
 MARGINS = (0.05, 0.15)
 CLOSEST = 1.4
 """The least distance of a camera from the object's middle, as a multiple of the object's radius."""
+CENTRING_STEPS = 4
 SKY = 0.3
 """How much less ambient light a surface gets that looks straight down, than one that looks up."""
 
@@ -53,8 +54,8 @@ class Light:
 def frame(
     vertices: np.ndarray, *, azimuth: float, elevation: float, field_of_view: float, margin: float = 0.1
 ) -> Camera:
-    """The camera that sees `vertices` (V, 3) with `margin` (a share of the picture's side) free on the two sides that
-    the object comes nearest to, and centred between the other two but for a few hundredths of the picture.
+    """The camera that sees `vertices` (V, 3) centred, `margin` (a share of the picture's side) free on the two sides
+    that the object comes nearest to.
 
     azimuth: radians from the front (−Y) towards +X. elevation: radians above the ground. A long object that points at
     the camera is seen from further away than the margin asks, so that it is not distorted beyond recognition.
@@ -72,7 +73,11 @@ def frame(
     upper = (seen[:, :2] - slope * seen[:, 2:]).max(0)
     lower = (-seen[:, :2] - slope * seen[:, 2:]).max(0)
     distance = max(((upper + lower) / (2 * slope)).max(), CLOSEST * np.linalg.norm(seen, axis=1).max())
-    place = np.array([*(upper - lower) / 2, -distance])
+    aside = (upper - lower) / 2
+    for _ in range(CENTRING_STEPS):  # the axis along which there is room to spare is not centred by that
+        slopes = (seen[:, :2] - aside) / (seen[:, 2:] + distance)
+        aside = aside + distance * (slopes.max(0) + slopes.min(0)) / 2
+    place = np.array([*aside, -distance])
     return Camera(middle + place @ rotation, rotation, field_of_view)
 
 
