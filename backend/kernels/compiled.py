@@ -26,8 +26,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     What it costs at the first call is the text of the function: about 10 ms for each place where an array is indexed,
     40 ms for a loop or for making an array, and seconds for slice assignments, lists or exceptions with text. So take
-    arrays to work with as arguments, write one loop over axes rather than three lines, and use `lanes` where a loop over
-    lanes would be vectorised.
+    arrays to work with as arguments, write one loop over axes rather than three lines, and use `lanes` where a loop
+    over lanes would be vectorised.
     """
     # Nothing calls these functions from C, so no entry for that is compiled.
     options = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
