@@ -18,6 +18,7 @@ HOMES = {
     "farthest_points": "point_sampling",
     "ball_query": "neighborhoods",
     "group_points": "neighborhoods",
+    "pool_neighbors": "neighbor_pooling",
     "three_nearest_interpolate": "interpolation",
     "voxelize": "voxels",
     "devoxelize": "voxels",
