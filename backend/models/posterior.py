@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .latent_prior import TEXT_WIDTH, LatentPrior, guided_velocity
+from .latent_prior import Guidance, LatentPrior, guided_velocity
 from .observation import Observation
 from .principal_components import PrincipalComponents
 from .shape_autoencoder import LATENT_RESOLUTION, Decoder, cell_indices
@@ -82,17 +82,16 @@ def sample_posterior(
     components: PrincipalComponents,
     prior: LatentPrior,
     observation: Observation,
+    guidance: Guidance,
     *,
     seed: int,
     steps: int,
-    text: Tensor | None = None,
-    guidance_scale: float = 1.0,
     config: PosteriorConfig | None = None,
     step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """A latent (C, 8, 8, 8) float32 that agrees with `observation`; another seed gives another.
 
-    text: (1, 384), or None. `step(done, total)` is called after every step and may raise to stop.
+    `step(done, total)` is called after every step and may raise to stop.
     """
     config = config or PosteriorConfig()
     device = components.mean.device
@@ -107,7 +106,8 @@ def sample_posterior(
     clean = state
     for index in range(steps):
         time, after = index / steps, (index + 1) / steps
-        velocity = _velocity(prior, state, time, text, guidance_scale)
+        with torch.no_grad():
+            velocity = guided_velocity(prior, state, time, guidance)
         clean, noise = state + (1 - time) * velocity, state - time * velocity
         # Of data and noise of unit variance, what is seen at this time leaves this deviation of the data open.
         spread = (1 - time) / (time**2 + (1 - time) ** 2) ** 0.5
@@ -116,15 +116,6 @@ def sample_posterior(
         tell(index + 1)
     latents = components.restore(clean)
     return _fit(latents, disagreement, observation, config, lambda done: tell(steps + done))[0].clone()
-
-
-@torch.no_grad()
-def _velocity(prior: LatentPrior, state: Tensor, time: float, text: Tensor | None, guidance_scale: float) -> Tensor:
-    if text is not None:
-        return guided_velocity(prior, state, time, text, guidance_scale)
-    nothing = state.new_zeros(len(state), TEXT_WIDTH)
-    without = torch.zeros(len(state), dtype=torch.bool, device=state.device)
-    return prior(state, state.new_full((len(state),), time), nothing, without)
 
 
 def _direction(components: PrincipalComponents, disagreement: Disagreement, clean: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.latent_prior import LatentPrior, LatentPriorConfig
+from backend.models.conditions import Conditions
+from backend.models.latent_prior import Guidance, LatentPrior, LatentPriorConfig
 from backend.models.observation import Observation
 from backend.models.posterior import PosteriorConfig, sample_posterior
 from backend.models.principal_components import PrincipalComponents
@@ -46,7 +47,7 @@ def sample(radius: float, *, seed: int = 0, fit_steps: int = 0, **options) -> to
     torch.manual_seed(0)
     prior = LatentPrior(LatentPriorConfig(components=4, width=16, hidden=24, blocks=1)).requires_grad_(False)
     config = PosteriorConfig(guidance=0.5, fit_steps=fit_steps)
-    arguments = (BallDecoder(), components(), prior, ball(radius))
+    arguments = (BallDecoder(), components(), prior, ball(radius), Guidance.by(prior, Conditions(1), 1.0))
     return sample_posterior(*arguments, seed=seed, steps=24, config=config, **options)
 
 
@@ -88,5 +89,6 @@ def test_a_scan_without_normals_has_no_queries():
     prior = LatentPrior(LatentPriorConfig(components=4, width=16, hidden=24, blocks=1)).requires_grad_(False)
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     observation = Observation((0.6 * DIRECTIONS).astype(np.float32), None, 0.0, *nothing)
-    latent = sample_posterior(BallDecoder(), components(), prior, observation, seed=0, steps=24)
+    guidance = Guidance.by(prior, Conditions(1), 1.0)
+    latent = sample_posterior(BallDecoder(), components(), prior, observation, guidance, seed=0, steps=24)
     assert radius_of(latent) == pytest.approx(0.6, abs=0.05)

@@ -19,7 +19,7 @@ from backend.training.loop import Schedule
 STEPS = 3
 AUTOENCODER = ShapeAutoencoderConfig(
     latent_channels=4,
-    point_channels=8,
+    patch_channels=8,
     mid_channels=8,
     latent_width=8,
     coarse_channels=8,
