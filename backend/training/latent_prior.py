@@ -24,8 +24,8 @@ from ..data.captions import main_colors, proportion_words, proportions, sentence
 from ..data.distance_grids import pack_distance_grids, transformed
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
-from ..data.rendering import pack_views
 from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
+from ..data.views import pack_views
 from ..models.conditions import Conditions
 from ..models.latent_prior import LatentPrior, LatentPriorConfig
 from ..models.partial_shape import cell_centres, partial_grid
@@ -87,8 +87,9 @@ def encode_all(
         grid = torch.from_numpy(grids[index].astype(np.float32) / 127).to(device)
         # What is only mirrored keeps every value.
         moved = torch.cat([grid[None], grid.flip(0)[None], transformed(grid.expand(2, -1, -1, -1), views[2:])])
+        places = positions @ views.mT
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            encoded = autoencoder.encoder(moved, positions @ views.mT, colors.expand(VIEWS, -1, -1))
+            encoded = autoencoder.encoder(moved, places, colors.expand(VIEWS, -1, -1))
         latents.append(encoded.to("cpu", torch.float16))
         matrices.append(views.cpu().numpy())
     return torch.stack(latents), np.stack(matrices)
@@ -224,26 +225,28 @@ class LatentSampler:
         self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray
     ) -> tuple[Tensor, Tensor]:
         data, of = self.data, objects[rows]
-        points = generator.integers(data.surface_positions.shape[1], size=(len(rows), PARTIAL_POINTS))
         matrices = self.matrices[of, views[rows]]
+        points = generator.integers(data.surface_positions.shape[1], size=(len(rows), PARTIAL_POINTS))
+        scans = np.flatnonzero(generator.random(len(rows)) < VIEW_SHARE)
+        directions = draw_directions(generator, len(scans))
+        whole = data.surface_positions[of[scans]].astype(np.float32) @ matrices[scans].transpose(0, 2, 1)
+        # What hides what is asked of all points, since few of them would let the camera look through the surface.
+        for row, faced in zip(scans, visible(whole, directions), strict=True):
+            points[row] = generator.choice(np.flatnonzero(faced), PARTIAL_POINTS)
         positions = data.surface_positions[of[:, None], points].astype(np.float32) @ matrices.transpose(0, 2, 1)
         normals = data.surface_normals[of[:, None], points].astype(np.float32) @ np.linalg.inv(matrices)
         normals /= np.linalg.norm(normals, axis=2, keepdims=True).clip(1e-6)
-        colors = data.surface_colors[of[:, None], points].astype(np.float32) / 127.5 - 1
-        has_color = np.array([data.records[index]["has_color"] for index in of], bool)
-        colors[~has_color | (generator.random(len(rows)) < WITHOUT_COLORS)] = 0
-        boxes = draw_boxes(generator, len(rows))
-        seen, unknown = (
-            ~boxes.contain(positions),
-            boxes.contain(np.broadcast_to(self.centres, (len(rows), *self.centres.shape))),
-        )
-        scans = np.flatnonzero(generator.random(len(rows)) < VIEW_SHARE)
-        directions = draw_directions(generator, len(scans))
-        seen[scans], unknown[scans] = visible(positions[scans], directions), True
         # A scan's normals point to its camera, whatever way the faces are wound.
         towards = np.einsum("bni,bi->bn", normals[scans], directions)
         normals[scans] *= np.where(towards < 0, -1, 1)[..., None]
         normals[generator.random(len(rows)) < WITHOUT_NORMALS] = 0
+        colors = data.surface_colors[of[:, None], points].astype(np.float32) / 127.5 - 1
+        has_color = np.array([data.records[index]["has_color"] for index in of], bool)
+        colors[~has_color | (generator.random(len(rows)) < WITHOUT_COLORS)] = 0
+        boxes = draw_boxes(generator, len(rows))
+        seen = ~boxes.contain(positions)
+        unknown = boxes.contain(np.broadcast_to(self.centres, (len(rows), *self.centres.shape)))
+        seen[scans], unknown[scans] = True, True
         arrays = (positions, normals.astype(np.float32), colors, seen, unknown)
         return self._rows_and(rows, partial_grid(*(torch.from_numpy(array).to(self.device) for array in arrays)))
 

@@ -28,7 +28,7 @@ def test_a_box_contains_what_lies_between_its_corners() -> None:
 
 def test_cameras_see_the_half_of_a_ball_that_faces_them() -> None:
     generator = np.random.default_rng(4)
-    normals = generator.normal(size=(6, 6000, 3))
+    normals = generator.normal(size=(6, 20_000, 3))
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     directions = draw_directions(generator, 6)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-6)
