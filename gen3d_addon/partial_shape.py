@@ -1,23 +1,27 @@
 """What the user selected as a file that the worker can read, and the box of what is unknown.
 
 The file holds the evaluated objects (modifiers, parents, rotation and scale applied) in world space and metres, so that
-results come back to where the part is. It lies in a folder named by its content: the same selection gives the same
-recipe, and a recipe keeps its input however the scene changes later.
+results come back to where the part is, and their colours: a GLB where these need a texture, else a PLY. It lies in a
+folder named by its content: the same selection gives the same recipe, and a recipe keeps its input however the scene
+changes later.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 from mathutils import Vector
 
-from . import extension, placement, scene
-from .backend.data.mesh_encodings import ply_bytes
+from . import appearance, extension, placement, scene
+from .backend.data.mesh_encodings import glb_bytes, ply_bytes
 from .backend.data.mesh_files import write_files
 from .backend.mesh import Mesh
 from .backend.recipe import InputError, MachineError
@@ -65,11 +69,11 @@ def save_each(context: bpy.types.Context) -> list[Path]:
 
 
 def save_objects(items: Sequence[bpy.types.Object], context: bpy.types.Context) -> Path:
-    """Write the evaluated objects as one PLY file in a folder named by its content; raises as `save_selection`."""
+    """Write the evaluated objects as one file in a folder named by its content; raises as `save_selection`."""
     shape = world_shape(items, context)
-    content = ply_bytes(shape)
+    content, ending = (ply_bytes(shape), "ply") if shape.texture is None else (glb_bytes(shape), "glb")
     folder = extension.shapes_folder() / hashlib.sha256(content).hexdigest()[:16]
-    path = folder / f"{_file_name(items[0].name)}.ply"
+    path = folder / f"{_file_name(items[0].name)}.{ending}"
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,22 +84,21 @@ def save_objects(items: Sequence[bpy.types.Object], context: bpy.types.Context) 
 
 
 def world_shape(items: Sequence[bpy.types.Object], context: bpy.types.Context) -> Mesh:
-    """The evaluated objects as one Mesh in world space and metres; without faces when none has any."""
+    """The evaluated objects as one Mesh in world space and metres, with their colours; without faces when none has any.
+
+    Raises InputError when there is no vertex, or one whose place is not known.
+    """
     metres = 1.0 / placement.units_per_metre(extension.open_scene(context))
     depsgraph = context.evaluated_depsgraph_get()
     parts = [_world_part(item.evaluated_get(depsgraph), metres) for item in items]
     if any(len(part.faces) for part in parts):
         parts = [part for part in parts if len(part.faces)]
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-    colors = [part.colors for part in parts]
-    shape = Mesh(
-        np.concatenate([part.vertices for part in parts]),
-        np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)]),
-        None if any(color is None for color in colors) else np.concatenate(colors),
-    )
-    if not len(shape.vertices):
+    vertices = np.concatenate([part.vertices for part in parts])
+    if not len(vertices):
         raise InputError(f'"{items[0].name}" has no vertices: there is nothing to complete.')
-    return shape
+    faces = np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)])
+    return appearance.painted(vertices, faces, [part.paint for part in parts if part.paint is not None])
 
 
 def box_corners(box: bpy.types.Object | None, context: bpy.types.Context) -> tuple[float, ...]:
@@ -115,40 +118,29 @@ def box_corners(box: bpy.types.Object | None, context: bpy.types.Context) -> tup
     return tuple(float(f"{value:.7g}") for value in (*low, *high))
 
 
-def _world_part(item: bpy.types.Object, metres: float) -> Mesh:
-    data = item.data
+@dataclass(frozen=True)
+class _Part:
+    """One object in world space and metres: vertices (V, 3), faces (F, 3), and what these look like."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    paint: appearance.Paint | None
+
+
+def _world_part(item: bpy.types.Object, metres: float) -> _Part:
+    data: Any = item.data
+    vertices, faces, paint = scene.positions_of(data), np.zeros((0, 3), np.int32), None
+    if not np.isfinite(vertices).all():
+        raise InputError(f'"{item.name}" has vertices whose coordinates are not finite numbers: remove or move them.')
     if isinstance(data, bpy.types.Mesh) and len(data.polygons):
-        part = scene.mesh_of(item)
-        colors = part.colors if part.colors is not None else _material_colors(data, part)
-    else:
-        part, colors = scene.points_of(item), None
+        faces, loops = scene.triangles_of(data)
+        paint = appearance.paint_of(item, faces, loops)
     matrix = np.array(item.matrix_world, dtype=np.float64)
-    vertices = (part.vertices.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]) * metres
-    faces = part.faces[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else part.faces  # a mirror turns faces inside out
-    return Mesh(vertices, faces, colors)
-
-
-def _material_colors(data: bpy.types.Mesh, part: Mesh) -> np.ndarray | None:
-    """Linear colour at each vertex from the base colours of the materials around it; None without materials."""
-    if not data.materials or not len(part.faces):
-        return None
-    palette = np.array([_base_color(material) for material in data.materials], dtype=np.float64)
-    slots = np.empty(len(data.loop_triangles), dtype=np.int32)
-    data.loop_triangles.foreach_get("material_index", slots)
-    of_corner = np.repeat(palette[slots.clip(0, len(palette) - 1)], 3, axis=0)
-    corners, count = part.faces.ravel(), len(part.vertices)
-    sums = np.stack([np.bincount(corners, channel, count) for channel in of_corner.T], axis=1)
-    return sums / np.maximum(np.bincount(corners, minlength=count), 1)[:, None]
-
-
-def _base_color(material: bpy.types.Material | None) -> tuple[float, ...]:
-    if material is None:
-        return (0.8, 0.8, 0.8)
-    nodes = material.node_tree.nodes if material.node_tree is not None else ()
-    shader = next((node for node in nodes if node.bl_idname == "ShaderNodeBsdfPrincipled"), None)
-    # The stubs know neither a socket's value nor that Blender's arrays have elements.
-    color = shader.inputs["Base Color"].default_value if shader is not None else material.diffuse_color  # type: ignore[attr-defined]
-    return tuple(min(max(color[channel], 0.0), 1.0) for channel in range(3))  # type: ignore[index]
+    vertices = (vertices.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]) * metres
+    if np.linalg.det(matrix[:3, :3]) < 0:  # a mirror turns faces inside out
+        faces = faces[:, ::-1]
+        paint = None if paint is None else dataclasses.replace(paint, uvs=paint.uvs[:, ::-1])
+    return _Part(vertices, faces, paint)
 
 
 def _file_name(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import bpy
 import numpy as np
@@ -185,35 +186,31 @@ def siblings(item: bpy.types.Object | None, within: bpy.types.Scene) -> list[bpy
     return [other for other in within.objects if other != item and is_variation(recipe_of(other), recipe)]
 
 
-def points_of(item: bpy.types.Object) -> Mesh:
-    """The points of a point cloud, or of a mesh without faces, in their own coordinates (scene units): a Mesh without
-    faces."""
-    positions = item.data.attributes["position"].data
+def positions_of(data: Any) -> np.ndarray:
+    """(V, 3) float32: vertices of a mesh, or points of a point cloud, in their own coordinates (scene units)."""
+    positions = data.attributes["position"].data
     vertices = np.empty(len(positions) * 3, dtype=np.float32)
     positions.foreach_get("vector", vertices)
-    return Mesh(vertices.reshape(-1, 3), np.zeros((0, 3), np.int32))
+    return vertices.reshape(-1, 3)
+
+
+def triangles_of(data: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a mesh's triangles, (F, 3) int32 each: which vertex, and which of the mesh's loops. Faces with
+    more than three corners are triangulated."""
+    data.calc_loop_triangles()
+    loops = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
+    data.loop_triangles.foreach_get("loops", loops)
+    vertex_of_loop = np.empty(len(data.loops), dtype=np.int32)
+    data.attributes[".corner_vert"].data.foreach_get("value", vertex_of_loop)
+    return vertex_of_loop[loops].reshape(-1, 3), loops.reshape(-1, 3)
 
 
 def mesh_of(item: bpy.types.Object) -> Mesh:
-    """The object's mesh as arrays, in its own coordinates (scene units): triangles, colours, UVs and texture.
-
-    The mesh is read as stored, modifiers aside; faces with more than three corners are triangulated.
-    """
+    """The mesh of an object that Gen3D made as arrays, in its own coordinates (scene units), with its colours, UVs and
+    texture; as stored, modifiers aside."""
     data = item.data
-    data.calc_loop_triangles()
-    vertices = np.empty(len(data.vertices) * 3, dtype=np.float32)
-    data.attributes["position"].data.foreach_get("vector", vertices)
-    corners = np.empty(len(data.loop_triangles) * 3, dtype=np.int32)
-    data.loop_triangles.foreach_get("loops", corners)
-    of_corner = np.empty(len(data.loops), dtype=np.int32)
-    data.attributes[".corner_vert"].data.foreach_get("value", of_corner)
-    return Mesh(
-        vertices=vertices.reshape(-1, 3),
-        faces=of_corner[corners].reshape(-1, 3),
-        colors=_colors(data),
-        uvs=_uvs(data, corners),
-        texture=_texture(data),
-    )
+    faces, loops = triangles_of(data)
+    return Mesh(positions_of(data), faces, _colors(data), None, _uvs(data, loops), _texture(data))
 
 
 def _colors(data: bpy.types.Mesh) -> np.ndarray | None:
@@ -225,13 +222,13 @@ def _colors(data: bpy.types.Mesh) -> np.ndarray | None:
     return np.ascontiguousarray(rgba.reshape(-1, 4)[:, :3])
 
 
-def _uvs(data: bpy.types.Mesh, corners: np.ndarray) -> np.ndarray | None:
+def _uvs(data: bpy.types.Mesh, loops: np.ndarray) -> np.ndarray | None:
     layer = data.uv_layers.active
     if layer is None:
         return None
     uvs = np.empty(len(data.loops) * 2, dtype=np.float32)
     data.attributes[layer.name].data.foreach_get("vector", uvs)
-    return uvs.reshape(-1, 2)[corners].reshape(-1, 3, 2)
+    return uvs.reshape(-1, 2)[loops]
 
 
 def _texture(data: bpy.types.Mesh) -> np.ndarray | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..errors import InputError
@@ -38,11 +40,20 @@ def mesh_from_field(
     with something that is no number.
     """
 
-    def report(stage: str, fraction: float) -> None:
-        check_cancelled(cancelled)
-        if progress is not None:
-            progress(stage, fraction)
+    surface = surface_from_field(field, detail=detail, face_count=face_count, progress=progress, cancelled=cancelled)
+    return dressed(field, *surface, texture_size=texture_size, progress=progress, cancelled=cancelled)
 
+
+def surface_from_field(
+    field: Field,
+    *,
+    detail: int,
+    face_count: int,
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The surface alone, without colours: vertices (V, 3) float32 and faces (F, 3) int32; as `mesh_from_field`."""
+    report = _reporter(progress, cancelled)
     report("Extracting", 0.0)
     surface = extract_surface(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
     vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface)))
@@ -51,7 +62,21 @@ def mesh_from_field(
     report("Simplifying", 0.0)
     vertices, faces = _not_empty(*simplify(vertices, faces, face_count))
     report("Simplifying", 1.0)
+    return vertices, faces
 
+
+def dressed(
+    field: Field,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    *,
+    texture_size: int | None = TEXTURE_SIZE,
+    progress: Progress | None = None,
+    cancelled: IsCancelled | None = None,
+) -> Mesh:
+    """A surface near the field's, in model space, with normals, the field's colours, UVs and a texture; as
+    `mesh_from_field`."""
+    report = _reporter(progress, cancelled)
     report("Texturing", 0.0)
     uvs = texture = None
     if texture_size is not None:
@@ -61,6 +86,15 @@ def mesh_from_field(
     colors = field_colors(field, vertices, cancelled=cancelled)
     report("Texturing", 1.0)
     return Mesh(vertices, faces, colors, vertex_normals(vertices, faces), uvs, texture)
+
+
+def _reporter(progress: Progress | None, cancelled: IsCancelled | None) -> Callable[[str, float], None]:
+    def report(stage: str, fraction: float) -> None:
+        check_cancelled(cancelled)
+        if progress is not None:
+            progress(stage, fraction)
+
+    return report
 
 
 def _not_empty(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,13 +25,14 @@ def make_manifold(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, 
     Returns vertices (V', 3) float32 and faces (F', 3) int32; unused vertices are gone.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
-    faces = _without_cancelling_faces(_first_at_place(vertices)[faces])
+    faces = _first_at_place(vertices)[faces]
+    faces = faces[lasting_faces(faces)]
     if not len(faces):
         return np.empty((0, 3), dtype=np.float32), np.empty((0, 3), dtype=np.int32)
     site = np.arange(len(vertices))
     while True:
         mate = half_edge_mates(vertices, faces)
-        origin, faces = _split_vertices(faces, mate)
+        origin, faces = split_vertices(faces, mate)
         vertices, site = vertices[origin], site[origin]
         crowded = _crowded_half_edges(faces, mate)
         if not len(crowded):
@@ -49,31 +50,32 @@ def _first_at_place(vertices: np.ndarray) -> np.ndarray:
     return first[inverse.reshape(-1)]
 
 
-def _without_cancelling_faces(faces: np.ndarray) -> np.ndarray:
-    """Drop faces that name a vertex twice, and pairs of equal faces that look opposite ways."""
+def lasting_faces(faces: np.ndarray) -> np.ndarray:
+    """Which faces (F,) bool neither name a vertex twice nor are one of a pair of equal faces that look opposite ways.
+    Without the others a closed surface is closed still."""
     a, b, c = faces.T
-    faces = faces[(a != b) & (b != c) & (c != a)]
-    if not len(faces):
-        return faces
-    corners = np.sort(faces, axis=1)
+    keep = (a != b) & (b != c) & (c != a)
+    number = np.flatnonzero(keep)
+    if not len(number):
+        return keep
+    corners = np.sort(faces[number], axis=1)
     order = np.lexsort(corners.T)
     same = np.flatnonzero(np.r_[True, (np.diff(corners[order], axis=0) != 0).any(axis=1)])
     size = np.diff(same, append=len(order))
-    keep = np.ones(len(faces), dtype=bool)
     for begin, count in zip(same[size > 1], size[size > 1], strict=True):
         group = order[begin : begin + count]
-        turned = faces[group]
+        turned = faces[number[group]]
         # Two orders of the same three vertices look the same way when one is a rotation of the other.
         lowest = np.argmin(turned, axis=1)
-        second = turned[np.arange(count), (lowest + 1) % 3]
-        one_way, other_way = group[second == corners[group[0], 1]], group[second != corners[group[0], 1]]
+        is_one_way = turned[np.arange(count), (lowest + 1) % 3] == corners[group[0], 1]
+        one_way, other_way = number[group[is_one_way]], number[group[~is_one_way]]
         pairs = min(len(one_way), len(other_way))
         keep[one_way[:pairs]] = False
         keep[other_way[:pairs]] = False
-    return faces[keep]
+    return keep
 
 
-def _split_vertices(faces: np.ndarray, mate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_vertices(faces: np.ndarray, mate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give each fan a vertex of its own; returns the old vertex of each new one, and the faces on the new ones."""
     label = fans(mate)
     old = np.empty(label.max(initial=-1) + 1, dtype=np.int64)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from trimesh.intersections import slice_faces_plane
 
-from ..data.surface import SHEET_HALF_THICKNESS, sample_surface, surface_colors
+from ..data.surface import sample_surface, surface_colors
 from ..errors import InputError
-from ..kernels import Grid, mesh_to_sdf
 from ..mesh import Mesh
+from ..meshing.clip import outside_of_box
+from ..representations.known_shape import KnownShape
 
 SURFACE_POINTS = 16384
 NEAR_POINTS = 4096
@@ -26,9 +25,6 @@ NEAR_DEVIATION = 0.03
 SCAN_OFFSET = 0.02
 """How far from a scan's surface its outside and inside are taken to be known."""
 FLOOD_RESOLUTION = 32
-GRID_NODES = 129
-"""Along each side of the grid that holds what is known of a mesh's signed distance."""
-GRID_BAND = 8.0
 
 
 @dataclass(frozen=True)
@@ -49,25 +45,18 @@ class UnknownBox:
 
 
 @dataclass(frozen=True)
-class KnownRegion:
-    """All space but a box: the signed distance there, on the nodes of `Grid.cube(GRID_NODES)`, (R, R, R) float32."""
-
-    unknown: UnknownBox
-    distances: np.ndarray
-
-
-@dataclass(frozen=True)
 class Observation:
     """surface (N, 3): points of the known surface, where the signed distance is `level`; colors (N, 3) linear RGB
-    there, or None; queries (M, 3) with distances (M,): known places around it, negative inside. All float32. region:
-    where the shape is known altogether, or None."""
+    there, or None; queries (M, 3) with distances (M,): known places around it, negative inside. All float32. known: the
+    mesh outside of the box, where all is known, or None. painted: the mesh that has the colours, where there is one."""
 
     surface: np.ndarray
     colors: np.ndarray | None
     level: float
     queries: np.ndarray
     distances: np.ndarray
-    region: KnownRegion | None = None
+    known: KnownShape | None = None
+    painted: Mesh | None = None
 
 
 def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
@@ -88,20 +77,17 @@ def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
             )
         points, normals = points[known], normals if normals is None else normals[known]
         colors = colors if colors is None else colors[known]
+    painted = _painted(shape, unknown) if colors is not None and len(shape.faces) else None
     if unknown is None:
         queries, distances = _beside(points, normals)
-        return Observation(points, colors, 0.0, queries, distances)
+        return Observation(points, colors, 0.0, queries, distances, painted=painted)
     near = points[generator.integers(len(points), size=NEAR_POINTS)]
     near = near + generator.normal(0, NEAR_DEVIATION, near.shape)
     queries = np.concatenate([near, generator.uniform(-1, 1, (FAR_POINTS, 3))]).clip(-1, 1).astype(np.float32)
     queries = queries[~unknown.contains(queries)]
     if len(shape.faces):
-        vertices, faces = outside_of(unknown, shape.vertices, shape.faces)
-        level = -SHEET_HALF_THICKNESS if _is_open(vertices, faces, unknown) else 0.0
-        arrays = torch.from_numpy(vertices), torch.from_numpy(faces)
-        signed = mesh_to_sdf(*arrays, torch.from_numpy(queries)).numpy() + np.float32(level)
-        on_grid = mesh_to_sdf(*arrays, Grid.cube(GRID_NODES), band=GRID_BAND).numpy() + np.float32(level)
-        return Observation(points, colors, level, queries, signed, KnownRegion(unknown, on_grid))
+        known = KnownShape(shape.vertices, shape.faces, unknown.low, unknown.high)
+        return Observation(points, colors, known.level, queries, known.signed_distance(queries), known, painted)
     empty = _reached_from_outside(queries, points, unknown)
     distances = cKDTree(points).query(queries[empty])[0].astype(np.float32)
     return Observation(points, colors, 0.0, queries[empty], distances)
@@ -128,30 +114,17 @@ def _beside(points: np.ndarray, normals: np.ndarray | None) -> tuple[np.ndarray,
 
 def outside_of(box: UnknownBox, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of a mesh outside of a box, cut along it and left open there: vertices float32, faces int32."""
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
-    rest = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
-    for axis in range(3):
-        for corner, direction in ((box.low, -1.0), (box.high, 1.0)):
-            normal = np.zeros(3)
-            normal[axis] = direction
-            if len(rest[1]):
-                kept.append(slice_faces_plane(*rest, normal, corner)[:2])
-                rest = slice_faces_plane(*rest, -normal, corner)[:2]
-    offsets = np.cumsum([0] + [len(part) for part, _ in kept[:-1]])
-    joined = np.concatenate([triangles + offset for (_, triangles), offset in zip(kept, offsets, strict=True)])
-    used, joined = np.unique(joined, return_inverse=True)
-    positions = np.concatenate([part for part, _ in kept])[used]
-    return positions.astype(np.float32), joined.reshape(-1, 3).astype(np.int32)
+    kept, triangles = outside_of_box(vertices, faces, box.low, box.high)
+    return kept.astype(np.float32), triangles
 
 
-def _is_open(vertices: np.ndarray, faces: np.ndarray, cut: UnknownBox, tolerance: float = 1e-3) -> bool:
-    """Whether the surface has borders other than where the box cuts it."""
-    _, place = np.unique(vertices.round(6), axis=0, return_inverse=True)
-    edges = np.sort(place.reshape(-1)[faces][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    first, counts = np.unique(edges, axis=0, return_index=True, return_counts=True)[1:]
-    corners = vertices[faces][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2, 3)[first[counts == 1]]
-    grown = UnknownBox(cut.low - tolerance, cut.high + tolerance)
-    return bool((~grown.contains(corners).all(axis=1)).any())
+def _painted(shape: Mesh, unknown: UnknownBox | None) -> Mesh:
+    """The mesh without the faces that lie in the box."""
+    if unknown is None:
+        return shape
+    seen = ~unknown.contains(shape.vertices[shape.faces]).all(axis=1)
+    uvs = None if shape.uvs is None else shape.uvs[seen]
+    return Mesh(shape.vertices, shape.faces[seen], shape.colors, None, uvs, shape.texture)
 
 
 def _reached_from_outside(queries: np.ndarray, points: np.ndarray, unknown: UnknownBox) -> np.ndarray:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
-from ..models.observation import KnownRegion, Observation
+from ..data.surface import SurfacePoints, surface_colors
+from ..kernels.mesh_distance import nearest_faces_of_arrays
+from ..mesh import Mesh
+from ..models.observation import Observation
 from .field import Field
+from .known_shape import KnownShape
 
 REACH = 0.06
 """How far from an observed point it is felt (model units): about a cell of the decoder's finest grid."""
 NEIGHBORS = 6
 LARGEST_DISTANCE = 0.1
 """Beyond this (model units) the decoder learned no distances, so that there they are not compared."""
-SEAM = 0.06
-"""Over how much of the known (model units), from the box of the unknown outwards, the two are blended."""
+SEAM = 0.08
+"""How deep into the unknown (model units) the two are brought together."""
 LARGEST_CORRECTION = 0.06
 """A decoder that is farther off than this (model units) contradicts the point, which then is left out: pulling the
 surface over would tear it."""
@@ -25,27 +28,38 @@ surface over would tear it."""
 class ObservedField:
     """Another field, held to what was observed.
 
-    Where a mesh is known altogether, its signed distance takes the field's place. Around observed places the error that
-    is left is taken off, spread with weights that fall to nothing within REACH (Shepard 1968). The colour is that of
-    the observed surface where it is known.
+    Outside of the box in which a mesh is unknown, the mesh's own signed distance takes the field's place, so nothing
+    there is off by more than the grid that the surface is read from; in the box the field's error at the box's sides is
+    taken off, less and less with the depth. Points and scans do not tell what is inside: around observed places the
+    error that is left is taken off, spread with weights that fall to nothing within REACH (Shepard 1968). The colour is
+    that of the observed surface where it is known.
     """
 
     def __init__(self, field: Field, observation: Observation) -> None:
-        self.field: Field = field if observation.region is None else _WithKnownRegion(field, observation.region)
-        places = np.concatenate([observation.surface, observation.queries])
-        wanted = np.concatenate([np.full(len(observation.surface), observation.level), observation.distances])
-        found = self.field.signed_distance(torch.from_numpy(places)).cpu().numpy()
-        errors = found.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE) - wanted.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE)
-        kept = np.abs(errors) < LARGEST_CORRECTION
-        on_surface = kept[: len(observation.surface)]
-        self.errors = _Scattered(places[kept], errors[kept, None].astype(np.float32))
-        self.colors = None
-        if observation.colors is not None:
-            self.colors = _Scattered(observation.surface[on_surface], observation.colors[on_surface])
+        self.field = field
+        self.known = observation.known
+        self.errors: _Scattered | None = None
+        seen = np.ones(len(observation.surface), bool)
+        if self.known is None:
+            places = np.concatenate([observation.surface, observation.queries])
+            wanted = np.concatenate([np.full(len(observation.surface), observation.level), observation.distances])
+            found = field.signed_distance(torch.from_numpy(places)).cpu().numpy()
+            errors = _clipped(found) - _clipped(wanted)
+            kept = np.abs(errors) < LARGEST_CORRECTION
+            self.errors = _Scattered(places[kept], errors[kept, None].astype(np.float32))
+            seen = kept[: len(observation.surface)]
+        self.colors: _Scattered | _Painted | None = None
+        if observation.painted is not None:
+            self.colors = _Painted(observation.painted)
+        elif observation.colors is not None:
+            self.colors = _Scattered(observation.surface[seen], observation.colors[seen])
 
     def signed_distance(self, points: torch.Tensor) -> torch.Tensor:
         """(N, 3) float32 → (N,) float32, negative inside, model units."""
+        if self.known is not None:
+            return self._beside_known(self.known, points)
         distances = self.field.signed_distance(points).clone()
+        assert self.errors is not None
         touched, errors, trust = self.errors.around(points)
         distances[touched] -= (errors[:, 0] * trust).to(distances.device)
         return distances
@@ -61,24 +75,54 @@ class ObservedField:
         colors[touched] = colors[touched] * (1 - share) + seen.to(colors.device) * share
         return colors
 
-
-class _WithKnownRegion:
-    """A field inside of a box, and what is known outside of it."""
-
-    def __init__(self, field: Field, region: KnownRegion) -> None:
-        self.field, self.region = field, region
-        self.color = field.color
-
-    def signed_distance(self, points: torch.Tensor) -> torch.Tensor:
-        distances = self.field.signed_distance(points)
+    def _beside_known(self, known: KnownShape, points: torch.Tensor) -> torch.Tensor:
         places = points.detach().cpu().numpy().astype(np.float64)
-        box = self.region.unknown
-        apart = np.linalg.norm(np.maximum(np.maximum(box.low - places, places - box.high), 0), axis=1)
-        share = np.minimum(apart / SEAM, 1)
-        share = torch.from_numpy((share**2 * (3 - 2 * share)).astype(np.float32)).to(distances.device)
-        nodes = (places + 1) * ((len(self.region.distances) - 1) / 2)
-        known = map_coordinates(self.region.distances, nodes.T, order=1, mode="nearest")
-        return distances * (1 - share) + torch.from_numpy(known).to(distances.device) * share
+        depth = known.depth(places)
+        found = np.empty(len(places), np.float32)
+        outside = depth <= 0
+        if outside.any():
+            found[outside] = known.signed_distance(places[outside])
+        if not outside.all():
+            found[~outside] = self._asked(places[~outside])
+        seam = np.flatnonzero(~outside & (depth < SEAM))
+        if len(seam):
+            at_side = known.onto_box(places[seam])
+            errors = _clipped(self._asked(at_side)) - _clipped(known.signed_distance(at_side))
+            found[seam] -= (1 - _smooth(depth[seam] / SEAM)) * errors
+        return torch.from_numpy(found).to(points.device)
+
+    def _asked(self, places: np.ndarray) -> np.ndarray:
+        return self.field.signed_distance(torch.from_numpy(places.astype(np.float32))).cpu().numpy()
+
+
+def _clipped(distances: np.ndarray) -> np.ndarray:
+    return distances.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE)
+
+
+def _smooth(share: np.ndarray) -> np.ndarray:
+    """From 0 to 1 without a corner at either end."""
+    share = np.clip(share, 0, 1)
+    return share**2 * (3 - 2 * share)
+
+
+class _Painted:
+    """The colours of a mesh, read at its nearest point."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh, self.corners = mesh, mesh.vertices[mesh.faces].astype(np.float64)
+
+    def around(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As `_Scattered.around`."""
+        asked = points.detach().cpu().numpy().astype(np.float64)
+        face, weights = nearest_faces_of_arrays(asked, self.corners)
+        nearest = (weights[:, :, None] * self.corners[face]).sum(axis=1)
+        distances = np.linalg.norm(nearest - asked, axis=1)
+        touched = np.flatnonzero(distances < REACH)
+        unused = np.zeros((len(touched), 3), np.float32)
+        place = SurfacePoints(unused, unused, face[touched], weights[touched].astype(np.float32))
+        trust = _smooth(2 * (1 - distances[touched] / REACH)).astype(np.float32)
+        colors = surface_colors(self.mesh, place).astype(np.float32)
+        return torch.from_numpy(touched), torch.from_numpy(colors), torch.from_numpy(trust)
 
 
 class _Scattered:
@@ -103,8 +147,7 @@ class _Scattered:
         weights = (closeness / np.maximum(distances, 1e-6)) ** 2
         weights /= weights.sum(axis=1, keepdims=True)
         values = (weights[..., None] * self.values[np.where(there, nearest, 0)]).sum(axis=1)
-        fade = np.minimum(2 * closeness[:, 0], 1)
-        trust = fade**2 * (3 - 2 * fade)
+        trust = _smooth(2 * closeness[:, 0])
         return (
             torch.from_numpy(touched),
             torch.from_numpy(values.astype(np.float32)),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import MachineError
+from ..mesh import Mesh
 from ..meshing.mesh_from_field import mesh_from_field
 from ..progress import IsCancelled, check_cancelled
 from ..recipe import VERSION, Recipe, Result
@@ -56,9 +57,16 @@ def finish(
         cancelled=cancelled,
     )
     check_cancelled(cancelled)
+    return result_of(mesh, place(mesh.vertices), recipe, weights=weights, notes=notes, stages=stages)
+
+
+def result_of(
+    mesh: Mesh, transform: np.ndarray, recipe: Recipe, *, weights: dict[str, str], notes: list[str], stages: Stages
+) -> Result:
+    """The result of a recipe, with the weights and the version that made it."""
     return Result(
         mesh=mesh,
-        transform=place(mesh.vertices),
+        transform=transform,
         recipe=dataclasses.replace(recipe, weights=dict(weights), version=VERSION),
         timings=stages.timings(),
         notes=notes,

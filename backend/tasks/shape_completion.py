@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,17 +14,21 @@ from scipy.spatial import cKDTree
 from ..data.shape_reading import read_shape
 from ..errors import InputError
 from ..mesh import Mesh
+from ..meshing.join_original import Joined, join_original
+from ..meshing.mesh_from_field import TEXTURE_SIZE, dressed, surface_from_field
 from ..models.observation import Observation, UnknownBox, observe
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import SCAN, Recipe, Result
 from ..representations.field import Field
 from ..representations.observed_field import ObservedField
-from .finishing import check_weights, finish, version_notes
+from .finishing import check_weights, finish, result_of, version_notes
 from .placement import model_transform
 from .stages import Stages
 
 MOST_FACES = 200_000
 """Of more faces, points are all that is looked at."""
+MOST_UNWRAPPED = 60_000
+"""Faces that a texture is made for; unwrapping more takes minutes."""
 FARTHEST = 0.1
 """How far, in sizes of the shape, a box may be from it before it cannot be meant."""
 LARGEST = 4.0
@@ -94,15 +99,55 @@ def run(
         guidance_scale=float(recipe.parameters["guidance_scale"]),
         step=lambda done, total: stages("Sampling", done / total),
     )
-    return finish(
-        ObservedField(shape_space.field(latent), observation),
-        recipe,
-        place=lambda _: np.linalg.inv(to_model),
-        weights=shape_space.weights,
-        notes=notes,
-        stages=stages,
+    field = ObservedField(shape_space.field(latent), observation)
+    if not recipe.parameters["keep_original"]:
+        return finish(
+            field,
+            recipe,
+            place=lambda _: np.linalg.inv(to_model),
+            weights=shape_space.weights,
+            notes=notes,
+            stages=stages,
+            cancelled=cancelled,
+        )
+    surface = surface_from_field(
+        field,
+        detail=int(recipe.parameters["detail"]),
+        face_count=int(recipe.parameters["face_count"]),
+        progress=stages,
         cancelled=cancelled,
     )
+    made = Mesh(*surface).transformed(np.linalg.inv(to_model))
+    joined = _joined(shape, box, made, notes)
+    whole = made if joined is None else Mesh(joined.vertices, joined.faces)
+    texture_size = TEXTURE_SIZE
+    if len(whole.faces) > MOST_UNWRAPPED:
+        notes.append(
+            f"The mesh has {len(whole.faces):,} faces: its colours are kept at the vertices, without a texture."
+        )
+        texture_size = None
+    placed = whole.transformed(to_model)
+    mesh = dressed(
+        field, placed.vertices, placed.faces, texture_size=texture_size, progress=stages, cancelled=cancelled
+    )
+    # In the file's frame, so that what is kept has the very same coordinates.
+    mesh = dataclasses.replace(mesh, vertices=whole.vertices)
+    return result_of(mesh, np.eye(4), recipe, weights=shape_space.weights, notes=notes, stages=stages)
+
+
+def _joined(shape: Mesh, box: UnknownBox | None, made: Mesh, notes: list[str]) -> Joined | None:
+    """The shape's own faces and those that were made, as one, in the file's frame; None, with a note, where that cannot
+    be."""
+    if box is None:
+        notes.append("A scan has no box along which its faces could be joined to new ones: its surface was remade.")
+        return None
+    if not len(shape.faces):
+        notes.append("Points have no faces that could be kept: the surface was remade.")
+        return None
+    joined = join_original(shape.vertices, shape.faces, box.low, box.high, (made.vertices, made.faces))
+    if joined is None:
+        notes.append("The original's faces enclose nothing that new ones could be joined to: its surface was remade.")
+    return joined
 
 
 def unknown_box(recipe: Recipe) -> UnknownBox | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 import trimesh
 
 from backend import Cancelled, InputError, MachineError, Recipe
+from backend.data.mesh_encodings import ply_bytes
 from backend.data.mesh_files import write_mesh
+from backend.data.mesh_reading import read_mesh
 from backend.errors import Cancelled as CancelledError
 from backend.mesh import Mesh
+from backend.meshing.validity import enclosed_volume, is_watertight
 from backend.models.observation import UnknownBox, outside_of
 from backend.progress import STAGES
 from backend.tasks import shape_completion
@@ -83,6 +88,46 @@ def test_model_and_prompt_are_asked_as_the_recipe_says(part):
     assert np.abs(surface).max() <= 0.9 and surface[:, 2].min() > -0.01
     run(recipe_of(part), space)
     assert space.asked["prompt"] is None
+
+
+def test_the_original_surface_is_kept_to_the_last_bit_and_joined(part):
+    result = run(recipe_of(part, keep_original=True))
+    np.testing.assert_array_equal(result.transform, np.eye(4))
+    mesh = result.mesh
+    assert is_watertight(mesh.faces) and result.notes == []
+    original = read_mesh(part).vertices
+    above = original[original[:, 2] > LOWER[5]]
+    assert len(above) > 1000
+    assert {place.tobytes() for place in above} <= {place.tobytes() for place in mesh.vertices}
+    assert enclosed_volume(mesh.vertices, mesh.faces) == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.04)
+    assert mesh.texture is not None and mesh.colors is not None
+    np.testing.assert_allclose(np.linalg.norm(mesh.normals, axis=1), 1, atol=1e-5)
+
+
+def test_what_is_kept_has_its_own_colours(part, tmp_path):
+    shape = read_mesh(part)
+    write_mesh(tmp_path / "red.ply", dataclasses.replace(shape, colors=np.tile([1.0, 0, 0], (len(shape.vertices), 1))))
+    mesh = run(recipe_of(tmp_path / "red.ply", keep_original=True)).mesh
+    above = mesh.vertices[:, 2] > LOWER[5] + 0.01
+    np.testing.assert_allclose(mesh.colors[above], np.tile([1, 0, 0], (above.sum(), 1)), atol=1e-3)
+    below = mesh.vertices[:, 2] < LOWER[2] + 0.5
+    np.testing.assert_allclose(mesh.colors[below], 0.5, atol=1e-3)
+
+
+def test_where_the_original_cannot_be_kept_a_note_says_so(part, tmp_path):
+    (note,) = run(recipe_of(part, "scan", keep_original=True)).notes
+    assert "scan" in note
+    points = read_mesh(part).vertices
+    (tmp_path / "points.ply").write_bytes(ply_bytes(Mesh(points, np.zeros((0, 3), np.int32))))
+    (note,) = run(recipe_of(tmp_path / "points.ply", keep_original=True)).notes
+    assert "Points" in note
+
+
+def test_very_many_kept_faces_have_no_texture_and_a_note_says_so(part, monkeypatch):
+    monkeypatch.setattr(shape_completion, "MOST_UNWRAPPED", 100)
+    result = run(recipe_of(part, keep_original=True))
+    assert result.mesh.texture is None and result.mesh.colors is not None
+    assert "without a texture" in result.notes[0]
 
 
 def test_a_scan_and_a_cloud(part, tmp_path):

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 
-from backend.kernels import Grid
-from backend.models.observation import GRID_NODES, KnownRegion, Observation, UnknownBox
+from backend.mesh import Mesh
+from backend.models.observation import Observation
+from backend.representations.known_shape import KnownShape
 from backend.representations.observed_field import LARGEST_CORRECTION, REACH, SEAM, ObservedField
 
 DIRECTIONS = np.random.default_rng(0).normal(size=(8000, 3))
@@ -62,18 +64,45 @@ def test_places_beside_the_surface_are_heeded_too():
     np.testing.assert_allclose(field.signed_distance(at(0.55)), 0.02, atol=1e-5)
 
 
-def test_where_all_is_known_the_known_takes_the_fields_place():
-    larger = np.linalg.norm(Grid.cube(GRID_NODES).points(), axis=1).reshape([GRID_NODES] * 3) - 0.7
-    below = UnknownBox(np.array([-1.0, -1, -1]), np.array([1.0, 1, 0]))
+LARGER = trimesh.creation.icosphere(subdivisions=5, radius=0.55)
+BELOW = np.array([-1.0, -1, -1]), np.array([1.0, 1, 0])
+
+
+def larger_above(**options) -> Observation:
+    """A ball of radius 0.55 of which the lower half is not known."""
     nothing = np.zeros((0, 3), np.float32)
-    region = KnownRegion(below, larger.astype(np.float32))
-    field = ObservedField(Ball(), Observation(nothing, None, 0.0, nothing, nothing[:, 0], region))
-    points = at(0.6)
-    found = field.signed_distance(points)
-    np.testing.assert_allclose(found[points[:, 2] < 0], 0.1, atol=1e-5)
-    np.testing.assert_allclose(found[points[:, 2] > SEAM], -0.1, atol=1e-3)
-    between = found[(points[:, 2] > 0) & (points[:, 2] < SEAM)]
-    assert (between < 0.1).all() and (between > -0.1).all()
+    known = KnownShape(LARGER.vertices, LARGER.faces, *BELOW)
+    return Observation(nothing, None, 0.0, nothing, nothing[:, 0], known, **options)
+
+
+def test_where_all_is_known_the_known_takes_the_fields_place_right_up_to_the_box():
+    field = ObservedField(Ball(), larger_above())
+    for radius in (0.2, 0.5, 0.6, 0.9):
+        points = at(radius)
+        found = field.signed_distance(points).numpy()
+        height = points[:, 2].numpy()
+        np.testing.assert_allclose(found[height > 0], radius - 0.55, atol=2e-3)
+        np.testing.assert_allclose(found[height < -SEAM], radius - 0.5, atol=1e-6)
+
+
+def test_in_the_box_the_surface_goes_on_from_the_known_without_a_step():
+    field = ObservedField(Ball(), larger_above())
+    x = np.full(41, 0.55, np.float32)
+    heights = np.linspace(0.02, -0.1, 41, dtype=np.float32)
+    found = field.signed_distance(torch.from_numpy(np.stack([x, 0 * x, heights], axis=1))).numpy()
+    assert np.abs(np.diff(found)).max() < 0.005
+    np.testing.assert_allclose(found[heights > -0.002], 0, atol=2e-3)
+    np.testing.assert_allclose(found[heights < -SEAM], 0.05, atol=0.01)
+
+
+def test_a_painted_mesh_gives_its_colours_where_it_is_known():
+    paint = np.where(LARGER.vertices[:, :1] > 0, [[1.0, 0, 0]], [[0, 0, 1.0]])
+    field = ObservedField(Ball(), larger_above(painted=Mesh(LARGER.vertices, LARGER.faces, paint)))
+    points = at(0.56)
+    points = points[points[:, 0].abs() > 0.05]
+    colors = field.color(points)
+    assert torch.equal(colors[:, 0] > 0.9, points[:, 0] > 0) and (colors[:, 1] == 0).all()
+    assert torch.equal(field.color(at(0.7)), torch.zeros(500, 3))
 
 
 def test_colours_are_the_observed_ones_at_the_surface_only():
