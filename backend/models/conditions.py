@@ -39,6 +39,25 @@ class Conditions:
     images: tuple[Tensor, Tensor] | None = None
     parts: tuple[Tensor, Tensor] | None = None
 
+    def repeated(self, count: int) -> Conditions:
+        """The conditions of one shape, for each of `count`. Raises ValueError when they are of several."""
+        if self.count != 1:
+            raise ValueError(f"Conditions of one shape are needed, not of {self.count}.")
+
+        def rows(values: Tensor) -> Tensor:
+            return torch.arange(count, device=values.device)
+
+        sentences = None
+        if self.sentences is not None:
+            given = self.sentences[1]
+            parts = (part.expand(count, *part.shape[1:]) for part in (given.embedding, given.tokens, given.mask))
+            sentences = rows(given.embedding), Sentences(*parts)
+
+        def expanded(given: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor] | None:
+            return None if given is None else (rows(given[1]), given[1].expand(count, *given[1].shape[1:]))
+
+        return Conditions(count, sentences, expanded(self.classes), expanded(self.images), expanded(self.parts))
+
 
 class SentenceEncoder(nn.Module):
     """A sentence's embedding, and what its tokens add by attention of one learned query."""

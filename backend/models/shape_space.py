@@ -21,12 +21,14 @@ from ..data.distance_grids import distance_grid
 from ..data.surface import half_thickness, sample_surface, surface_colors, welded
 from ..errors import InputError
 from ..mesh import Mesh
+from ..representations.field import Field
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
 from .candidates import most_whole
 from .conditions import IMAGE_SIZE, Conditions
 from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
 from .observation import Observation
-from .posterior import sample_posterior
+from .part_completion import complete
+from .placements import PlacedField
 from .principal_components import PrincipalComponents
 from .shape_autoencoder import LATENT_RESOLUTION, FeatureGrids, ShapeAutoencoder, ShapeAutoencoderConfig
 from .text_encoder import TextEncoder
@@ -165,22 +167,23 @@ class ShapeSpace:
         prompt: str | None = None,
         guidance_scale: float = 1.0,
         step: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """A latent (C, 8, 8, 8) float32 of a whole shape that agrees with a partial one; another seed gives another.
+    ) -> Field:
+        """A whole shape that agrees with a partial one, in the same place; another seed gives another.
 
         `prompt` tells what it is, where that is known. `step(done, total)` is called after every step and may raise.
         """
-        guidance = Guidance.by(self.prior, self.conditions(prompt), guidance_scale)
-        return sample_posterior(
+        latent, placement = complete(
             self.autoencoder.decoder,
             self.components,
             self.prior,
             observation,
-            guidance,
+            self.conditions(prompt),
             seed=seed,
             steps=steps,
+            guidance_scale=guidance_scale,
             step=step,
         )
+        return PlacedField(self.field(latent), placement)
 
     def field(self, latent: Tensor) -> LatentField:
         """The shape that `latent` (C, 8, 8, 8) stands for, ready to be asked at points."""

@@ -136,6 +136,16 @@ def embed_all(captions: list[list[str]], encoder: TextEncoder) -> Captions:
     return Captions(encoded, np.array([[place[sentence] for sentence in variants] for variants in captions]))
 
 
+def captions_of(data: PackedData, encoder: TextEncoder, path: Path) -> Captions:
+    """The objects' captions, embedded; kept at `path`, since that takes minutes."""
+    if not path.exists():
+        made = embed_all(describe_all(data), encoder)
+        save_whole(path, {**vars(made.encoded), "of_objects": torch.from_numpy(made.of_objects)})
+    stored = torch.load(path, weights_only=True)
+    of_objects = stored.pop("of_objects").numpy()
+    return Captions(Sentences(**stored), of_objects)
+
+
 @dataclass
 class FlowBatch:
     """data (B, K) whitened coefficients, and what is told of them."""
@@ -303,7 +313,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(0)
     explained = components.fit(latents[seen].flatten(0, 1))
     coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-    captions = embed_all(describe_all(data), TextEncoder(device))
+    captions = captions_of(data, TextEncoder(device), folder / f"captions_{options.data.stem}.pt")
     pictures = pack_views(options.data, packed)
     sampler = LatentSampler(data, coefficients, matrices, captions, pictures, classes, device)
     losses_of = flow_losses(components.deviations.to(device))
