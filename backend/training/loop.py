@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -70,9 +71,10 @@ def train(
 ) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
-    `draw(generator, batch_size)` gives a batch that depends on the generator alone; `losses_of(model, batch)` gives
-    the terms whose sum is minimised. Forward passes run in bfloat16 where autocast allows it. A run that was killed
-    and resumed takes the steps that it would have taken, and on the same clock ends with the same weights.
+    `draw(generator, batch_size)` gives a batch that depends on the generator alone, in a thread of its own;
+    `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
+    allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
+    with the same weights.
     """
     model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -95,10 +97,18 @@ def train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60
     saved = time.monotonic()
-    with tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10) as bar:
+    bar = tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10)
+    with bar, ThreadPoolExecutor(1) as ahead:
+
+        def drawn(index: int) -> Future[Batch]:
+            return ahead.submit(draw, np.random.default_rng([seed, index]), schedule.batch_size)
+
+        # The next batch is drawn while this one is learned from.
+        following = drawn(step) if spent < budget else None
         while spent < budget:
             start = time.monotonic()
-            batch = draw(np.random.default_rng([seed, step]), schedule.batch_size)
+            assert following is not None
+            batch, following = following.result(), drawn(step + 1)
             torch.manual_seed(seed * 1_000_003 + step)
             for group in optimizer.param_groups:
                 group["lr"] = _rate(schedule, step, spent / budget)
