@@ -25,7 +25,7 @@ from ..data.distance_grids import pack_distance_grids, transformed
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
-from ..data.views import pack_views
+from ..data.view_packing import pack_views
 from ..models.conditions import Conditions
 from ..models.latent_prior import LatentPrior, LatentPriorConfig
 from ..models.partial_shape import cell_centres, partial_grid
