@@ -19,12 +19,11 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open3d as o3d
 import torch
 from PIL import Image
 from scipy.spatial import ConvexHull, QhullError, cKDTree
@@ -35,14 +34,13 @@ from backend.data.archive import Archive, DataObject
 from backend.data.mesh_encodings import ply_bytes
 from backend.data.surface import sample_surface
 from backend.errors import InputError
+from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
 from backend.metrics import chamfer_l1, f_score, total_mutual_difference, unidirectional_hausdorff_distance
 from backend.models.observation import UnknownBox, outside_of
-from benchmarks.ray_pictures import look, picture
+from benchmarks.pictures import look, picture
 
 POINTS = 2048
-DENSE = 8 * POINTS
-"""Points of a shape of which every eighth is measured; what is kept is looked for among them all."""
 MARGIN = 0.03
 """How far the box reaches beyond the object, as a user's would."""
 KEPT_WITHIN = 0.01
@@ -114,8 +112,8 @@ def _nearest_colors(shape: DataObject, vertices: np.ndarray) -> np.ndarray:
     return shape.face_colors[cKDTree(centres).query(vertices)[1]].astype(np.float32) / 255
 
 
-def _points(vertices: np.ndarray, faces: np.ndarray, count: int = POINTS) -> np.ndarray:
-    return sample_surface(vertices, faces, count, np.random.default_rng(0)).positions
+def _points(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return sample_surface(vertices, faces, POINTS, np.random.default_rng(0)).positions
 
 
 def model_completions(case: Case, samples: int, detail: int, folder: Path) -> list[Mesh]:
@@ -160,6 +158,8 @@ def hull(case: Case) -> np.ndarray | None:
 
 def poisson(case: Case) -> np.ndarray | None:
     """Screened Poisson reconstruction of the known points, cropped to known and unknown; None where empty."""
+    import open3d as o3d
+
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(case.known.astype(np.float64)))
     cloud.normals = o3d.utility.Vector3dVector(case.normals.astype(np.float64))
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=POISSON_DEPTH, n_threads=1)
@@ -177,16 +177,19 @@ def nearest(case: Case, library: np.ndarray) -> np.ndarray:
     return library[int(np.argmin(distances))]
 
 
-def measures(case: Case, found: list[np.ndarray]) -> dict[str, float]:
-    """The figures of one case's completions, each some multiple of POINTS of points."""
-    thin = [points[:: len(points) // POINTS] for points in found]  # still stratified: the order follows the faces
+def measures(case: Case, found: list[np.ndarray], meshes: Sequence[Mesh] = ()) -> dict[str, float]:
+    """The figures of one case's completions, POINTS points each, and the surfaces that these lie on where there are
+    any: from them the distance of what is known is exact, and not to the nearest of the points."""
     scaled = [
         torch.from_numpy(np.stack(points).astype(np.float32) / case.size)
-        for points in (thin, [case.whole] * len(found))
+        for points in (found, [case.whole] * len(found))
     ]
     known = torch.from_numpy(case.known.astype(np.float32) / case.size).expand(len(found), -1, -1).contiguous()
     chamfer, score = chamfer_l1(*scaled), f_score(*scaled, threshold=0.01)
-    apart = np.stack([cKDTree(points).query(case.known)[0] for points in found]) / case.size
+    if meshes:
+        apart = np.stack([_distances(case.known, mesh) for mesh in meshes]) / case.size
+    else:
+        apart = np.stack([cKDTree(points).query(case.known)[0] for points in found]) / case.size
     return {
         "CD-L1 mean ×10³": 1000 * float(chamfer.mean()),
         "CD-L1 best ×10³": 1000 * float(chamfer.min()),
@@ -197,6 +200,11 @@ def measures(case: Case, found: list[np.ndarray]) -> dict[str, float]:
         "known within 1 %": float((apart < KEPT_WITHIN).mean()),
         "known, 99th percentile %": 100 * float(np.percentile(apart, 99)),
     }
+
+
+def _distances(points: np.ndarray, mesh: Mesh) -> np.ndarray:
+    arrays = (np.ascontiguousarray(part) for part in (points.astype(np.float32), mesh.vertices, mesh.faces))
+    return point_to_mesh_distance(*map(torch.from_numpy, arrays))[0].sqrt().numpy()
 
 
 def save_row(path: Path, shape: DataObject, case: Case, completions: list[Mesh]) -> None:
@@ -247,8 +255,8 @@ def main() -> None:
                     print(f"{shape.name}, {mask}: {error}", file=sys.stderr)
                     continue
             seconds.setdefault("latent prior", []).append((time.perf_counter() - begin) / options.samples)
-            found = [_points(mesh.vertices, mesh.faces, DENSE) for mesh in completions]
-            rows.setdefault("latent prior", []).append(measures(case, found))
+            found = [_points(mesh.vertices, mesh.faces) for mesh in completions]
+            rows.setdefault("latent prior", []).append(measures(case, found, completions))
             for name, floor in floors(case, mask, library).items():
                 begin = time.perf_counter()
                 points = floor()

@@ -66,7 +66,7 @@ def surface_under_texels(
     second, third = positions[:, 1] - positions[:, 0], positions[:, 2] - positions[:, 0]
     by_column, by_row = (vy * second - uy * third) * scale, (ux * third - vx * second) * scale
 
-    face, row, column = _texels_in_triangles(corners, size)
+    face, row, column = texels_in_triangles(corners, size)
     offset = np.stack([column, row], axis=1) - corners[face, 0]
     shown = np.zeros((size, size, 3), dtype=np.float32)
     shown[row, column] = positions[face, 0] + offset[:, :1] * by_column[face] + offset[:, 1:] * by_row[face]
@@ -75,7 +75,7 @@ def surface_under_texels(
     return covered, shown[covered]
 
 
-def _texels_in_triangles(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def texels_in_triangles(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Triangle, row and column of each whole-numbered point (column, row) inside triangles (T, 3, 2); row by row, as
     each row crosses a triangle in one span."""
     top = np.clip(np.ceil(corners[..., 1].min(axis=1) - ON_EDGE), 0, size).astype(np.int64)

@@ -4,9 +4,7 @@ What the artist has is cut along the box of the unknown, and so is the completio
 boolean (Lalish, "Manifold", 2019–; after Smith and Dodgson, "A topologically robust algorithm for Boolean operations on
 polyhedral shapes using approximate arithmetic", 2007), which leaves corners that it does not cut where they are, bit
 for bit. It takes closed surfaces alone, and artists' meshes have holes, walls shared by two rooms and faces twice. So
-each hole gets a fan of triangles first: the boundary of any heap of triangles is made of loops, and once these are
-filled every edge is walked as often one way as the other. Fans of holes that have nothing to do with the unknown are
-taken out again afterwards.
+holes are filled first, and what fills those that have nothing to do with the unknown is taken out again afterwards.
 """
 
 from __future__ import annotations

@@ -73,13 +73,13 @@ def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
     generator = np.random.default_rng(0)
     points, normals, colors = _surface(shape, generator)
     if unknown is not None:
-        known = ~unknown.contains(points)
-        if not known.any():
+        outside = ~unknown.contains(points)
+        if not outside.any():
             raise InputError(
                 "The box of the unknown contains the whole shape: make it smaller, so that a part is known."
             )
-        points, normals = points[known], normals if normals is None else normals[known]
-        colors = colors if colors is None else colors[known]
+        points, normals = points[outside], normals if normals is None else normals[outside]
+        colors = colors if colors is None else colors[outside]
     painted = _painted(shape, unknown) if colors is not None and len(shape.faces) else None
     if unknown is None:
         queries, distances = _beside(points, normals)

@@ -117,7 +117,7 @@ def run(
     made = Mesh(*surface).transformed(np.linalg.inv(to_model))
     joined = _joined(shape, box, made, notes)
     whole = made if joined is None else Mesh(joined.vertices, joined.faces)
-    texture_size = TEXTURE_SIZE
+    texture_size: int | None = TEXTURE_SIZE
     if len(whole.faces) > MOST_UNWRAPPED:
         notes.append(
             f"The mesh has {len(whole.faces):,} faces: its colours are kept at the vertices, without a texture."

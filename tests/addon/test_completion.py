@@ -98,6 +98,34 @@ def test_the_evaluated_mesh_is_taken_to_world_space_in_metres(session, cube, box
     np.testing.assert_allclose(stored(session)[0]["unknown"], [-0.15, -0.15, -0.3, 0.15, 0.15, 0], atol=1e-6)
 
 
+def test_a_kept_original_stands_beside_itself_with_its_own_corners(addon, session, cube):
+    parent = bpy.data.objects.new("Parent", None)
+    bpy.context.scene.collection.objects.link(parent)
+    parent.matrix_world = Matrix.Translation((5, -1, 2)) @ Matrix.Rotation(0.5, 4, "X")
+    cube.parent = parent
+    cube.scale = (-2, 1, 0.5)
+    bpy.context.scene.unit_settings.scale_length = 0.1
+    bpy.context.view_layer.update()
+    recipe = addon("backend.recipe")
+    asked = recipe.Recipe.create("shape_completion", shape="cube.ply", unknown="scan", keep_original=True)
+    mesh = addon("partial_shape").world_shape([cube], bpy.context)
+    item = addon("scene").add_result(bpy.context.scene, recipe.Result(mesh, np.eye(4), asked, {}, []))
+    found = np.array([item.matrix_world @ vertex.co for vertex in item.data.vertices])
+    expected = np.array([cube.matrix_world @ vertex.co for vertex in cube.data.vertices])
+    expected[:, 0] += 1.2 * np.ptp(expected[:, 0])
+    np.testing.assert_allclose(np.sort(found, 0), np.sort(expected, 0), atol=1e-4)
+    assert item.data.polygons[0].normal.length > 0.9 and bpy.context.active_object == item
+
+
+def test_a_million_faces_are_taken(addon, session, box, cube):
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=708, y_subdivisions=708, size=2)
+    grid = bpy.context.active_object
+    assert bpy.ops.gen3d.complete() == {"FINISHED"}
+    assert Path(stored(session)[0]["shape"]).stem == grid.name
+    assert b"element face 1002528" in Path(stored(session)[0]["shape"]).read_bytes()[:500]
+
+
 def test_a_mirrored_object_does_not_turn_inside_out(addon, session, cube):
     volume = []
     for scale in (1, -1):
@@ -179,6 +207,9 @@ def test_the_settings_make_the_default_recipe(session, addon):
     settings.variations = 1
     (recipe,) = addon("properties").completion_recipes(settings, "part.ply", "scan")
     assert recipe == addon("backend.recipe").Recipe.create("shape_completion", shape="part.ply", unknown="scan")
+    settings.keep_original = True
+    (recipe,) = addon("properties").completion_recipes(settings, "part.ply", "scan")
+    assert recipe.parameters["keep_original"] is True
     settings.prompt = " a chair "
     (recipe,) = addon("properties").completion_recipes(settings, "part.ply", "scan")
     assert recipe.inputs["prompt"] == "a chair"

@@ -84,7 +84,7 @@ def test_the_panel_has_what_the_method_takes_and_a_button(draw):
 def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
     settings = bpy.context.scene.gen3d_completion
     layout = draw("GEN3D_PT_completion")
-    shared = ["prompt", "seed", "variations", "detail", "face_count"]
+    shared = ["prompt", "seed", "variations", "detail", "face_count", "keep_original"]
     assert layout.of("prop") == ["known", "box", *shared] and layout.operators() == ["gen3d.complete"]
     settings.known = "SCAN"
     assert draw("GEN3D_PT_completion").of("prop") == ["known", *shared]

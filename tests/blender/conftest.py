@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 600.0
 VASE_WORKER = Path(__file__).with_name("vase_worker.py")
 
 
@@ -75,6 +77,70 @@ def vase_queue(addon: Callable[[str], Any], worker_python: Path) -> Iterator[Any
     )
     yield queue
     queue.stop_worker()
+
+
+GENERATE = """
+import sys
+import numpy as np
+from backend import Recipe, generate
+result = generate(Recipe.from_json(sys.argv[1]))
+mesh = result.mesh
+np.savez(sys.argv[2], vertices=mesh.vertices, faces=mesh.faces, colors=mesh.colors, normals=mesh.normals, uvs=mesh.uvs,
+         texture=mesh.texture, transform=result.transform)
+print(result.recipe.to_json())
+"""
+
+
+@pytest.fixture(scope="session")
+def run_python(addon: Callable[[str], Any]) -> Callable[..., str]:
+    """`run_python("-c", …)` runs the worker's interpreter in the checkout and returns what it printed."""
+
+    def run(*arguments: str) -> str:
+        runtime = addon("runtime")
+        done = subprocess.run(
+            [str(runtime.find_interpreter()), *arguments],
+            cwd=ROOT,
+            env=runtime.child_environment(None),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def generate_with_python(addon: Callable[[str], Any], run_python: Callable[..., str]) -> Callable[[Any, Path], Any]:
+    """The Result of backend.generate for a recipe, made by the worker's Python with the bundled model."""
+
+    def make(asked: Any, folder: Path) -> Any:
+        recipe, arrays = addon("backend.recipe"), folder / "mesh.npz"
+        printed = run_python("-c", GENERATE, asked.to_json(), str(arrays))
+        with np.load(arrays) as found:
+            transform = found["transform"]
+            named = {name: found[name] for name in found.files if name != "transform"}
+        mesh = addon("backend.mesh").Mesh(**named)
+        return recipe.Result(mesh, transform, recipe.Recipe.from_json(printed.splitlines()[-1]), {}, [])
+
+    return make
+
+
+@pytest.fixture
+def in_scene(addon: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """What the scene must hold of a result: its mesh in metres."""
+    import bpy
+
+    def look(result: Any) -> Any:
+        item = addon("scene").add_result(bpy.context.scene, result)
+        found = addon("scene").mesh_of(item)
+        bpy.data.objects.remove(item)
+        return found
+
+    return look
 
 
 def same_arrays(first: Any, second: Any) -> bool:

@@ -7,14 +7,12 @@ must not import what was compiled for another one.
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,47 +21,20 @@ PROMPT = "a wooden chair"
 SETTINGS = {"detail": 48, "face_count": 1500, "steps": 4}
 SEED = 3
 PATIENCE_SECONDS = 600.0
-GENERATE = """
-import sys
-import numpy as np
-from backend import Recipe, generate
-result = generate(Recipe.from_json(sys.argv[1]))
-mesh = result.mesh
-np.savez(sys.argv[2], vertices=mesh.vertices, faces=mesh.faces, colors=mesh.colors, normals=mesh.normals, uvs=mesh.uvs,
-         texture=mesh.texture, transform=result.transform)
-print(result.recipe.to_json())
-"""
-
 pytestmark = pytest.mark.skipif(not HAS_WEIGHTS, reason="this checkout has no weights of the bundled model")
 
 
 @pytest.fixture(scope="module")
-def from_python(addon: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def from_python(
+    addon: Any, generate_with_python: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Any]:
     """The Result of backend.generate, and the recipe that was asked for."""
-    recipe_module, mesh_module = addon("backend.recipe"), addon("backend.mesh")
-    asked = recipe_module.Recipe.create(prompt=PROMPT, seed=SEED, **SETTINGS)
-    arrays = tmp_path_factory.mktemp("python") / "mesh.npz"
-    python, runtime = addon("runtime").find_interpreter(), addon("runtime")
-    done = subprocess.run(
-        [str(python), "-c", GENERATE, asked.to_json(), str(arrays)],
-        cwd=ROOT,
-        env=runtime.child_environment(None),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    with np.load(arrays) as found:
-        transform = found["transform"]
-        mesh = mesh_module.Mesh(**{name: found[name] for name in found.files if name != "transform"})
-    made = recipe_module.Recipe.from_json(done.stdout.splitlines()[-1])
-    return recipe_module.Result(mesh, transform, made, {}, []), asked
+    asked = addon("backend.recipe").Recipe.create(prompt=PROMPT, seed=SEED, **SETTINGS)
+    return generate_with_python(asked, tmp_path_factory.mktemp("python")), asked
 
 
 def test_headless_makes_the_mesh_that_python_makes(
-    addon: Any, from_python: tuple[Any, Any], same: Callable[..., bool], tmp_path: Path
+    addon: Any, from_python: tuple[Any, Any], same: Callable[..., bool], in_scene: Callable[..., Any], tmp_path: Path
 ) -> None:
     result, asked = from_python
     jobs = tmp_path / "jobs.jsonl"
@@ -76,11 +47,11 @@ def test_headless_makes_the_mesh_that_python_makes(
     assert (out / entry["outputs"]["glb"]).read_bytes() == (tmp_path / "python.glb").read_bytes()
     bpy.ops.wm.open_mainfile(filepath=str(out / entry["outputs"]["blend"]))
     item = next(found for found in bpy.data.objects if "gen3d_recipe" in found)
-    assert same(addon("scene").mesh_of(item), in_scene(addon, result))
+    assert same(addon("scene").mesh_of(item), in_scene(result))
 
 
 def test_panel_makes_the_mesh_that_python_makes(
-    addon: Any, scene: Any, from_python: tuple[Any, Any], same: Callable[..., bool]
+    addon: Any, scene: Any, from_python: tuple[Any, Any], same: Callable[..., bool], in_scene: Callable[..., Any]
 ) -> None:
     result, _ = from_python
     addon("registration").register()
@@ -99,12 +70,4 @@ def test_panel_makes_the_mesh_that_python_makes(
     finally:
         addon("registration").unregister()
     assert addon("scene").recipe_of(made[0]) == result.recipe
-    assert same(addon("scene").mesh_of(made[0]), in_scene(addon, result))
-
-
-def in_scene(addon: Any, result: Any) -> Any:
-    """What the scene must hold of a result: its mesh in metres."""
-    item = addon("scene").add_result(bpy.context.scene, result)
-    found = addon("scene").mesh_of(item)
-    bpy.data.objects.remove(item)
-    return found
+    assert same(addon("scene").mesh_of(made[0]), in_scene(result))

@@ -43,7 +43,7 @@ def generate(
     cancelled: Callable[[], bool],
     preview: Callable[[Any], None],
 ) -> Any:
-    prompt = recipe.inputs["prompt"]
+    prompt = recipe.inputs.get("prompt", "")
     if prompt.startswith("fail input"):
         raise errors.InputError("The prompt asks for a failure: ask for something else.")
     if prompt.startswith("fail machine"):

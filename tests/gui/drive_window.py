@@ -3,8 +3,8 @@
     python3 drive_window.py FOLDER
 
 Opens the sidebar and the Gen3D tab, types a prompt, presses Generate with the mouse, takes pictures while it runs and
-afterwards, undoes and redoes. Writes FOLDER/outcome.json: what was seen at each step, or why it stopped. Needs xdotool
-and ImageMagick's import; standard library only.
+afterwards, undoes and redoes; completes what it made and keeps one of the answers. Writes FOLDER/outcome.json: what was
+seen at each step, or why it stopped. Needs xdotool and ImageMagick's import; standard library only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PROMPT = "slow striped vase"
 STEP = 7  # pixels; every button is higher
 LOOKS_TO_SETTLE = 4
 SWEEPS = 3
+SAMPLES = 4
 
 
 class GaveUpError(Exception):
@@ -124,7 +125,26 @@ def drive() -> dict[str, Any]:
     seen["undone"] = wait_for("undo", lambda now: not now["objects"])
     screen("key", "ctrl+shift+z")
     seen["redone"] = wait_for("redo", lambda now: now["objects"])
+    complete_and_keep_one(seen)
     return seen
+
+
+def complete_and_keep_one(seen: dict[str, Any]) -> None:
+    """Shape completion of the selected vase: a checkbox, Complete, a look at the row, Keep This One, undo."""
+    click(*find_button("keep_original"))
+    wait_for("the checkbox", lambda now: now["keep_original"])
+    click(*find_button("gen3d.complete"))
+    seen["completed"] = wait_for("the samples", lambda now: len(now["objects"]) == 1 + SAMPLES or now["error"])
+    point(*middle(state()["view"]))
+    screen("key", "Home")  # frame all
+    time.sleep(2.0)
+    picture("completions.png")
+    click(*find_button("gen3d.keep"))
+    seen["kept"] = wait_for("the others to go", lambda now: len(now["objects"]) == 2)
+    picture("kept.png")
+    point(*middle(state()["view"]))
+    screen("key", "ctrl+z")
+    seen["brought_back"] = wait_for("undo", lambda now: len(now["objects"]) == 1 + SAMPLES)
 
 
 def main() -> int:

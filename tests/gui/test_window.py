@@ -86,3 +86,13 @@ def test_generate_with_the_mouse_puts_a_coloured_object_into_the_window(folder: 
     assert made["looks_while_busy"] >= 5, "the window went on living while the worker worked"
     assert vase_pixels(folder / "object.png") > vase_pixels(folder / "tab.png") + 20_000
     assert outcome["undone"]["objects"] == [] and outcome["redone"]["objects"] == ["Slow striped vase"]
+
+
+def test_complete_with_the_mouse_puts_a_row_of_samples_beside_the_shape_and_keep_leaves_one(folder: Path) -> None:
+    outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    assert "failed" not in outcome, outcome["failed"]
+    assert outcome["completed"]["error"] == ""
+    assert vase_pixels(folder / "completions.png") > vase_pixels(folder / "tab.png") + 5_000
+    (kept,) = set(outcome["kept"]["objects"]) - {"Slow striped vase"}
+    assert kept in outcome["completed"]["objects"]
+    assert outcome["brought_back"]["objects"] == outcome["completed"]["objects"]

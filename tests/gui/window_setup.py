@@ -33,7 +33,9 @@ def set_up() -> None:
     assert spec is not None and spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
-    loader.load_addon().register()
+    package = loader.load_addon()
+    module("panels").GEN3D_PT_completion.bl_options = set()  # open, as after a click on its header
+    package.register()
     session, client, runtime = module("session"), module("worker_client"), module("runtime")
     session.current().queue.start_worker = lambda: client.WorkerClient(
         PYTHON, VASE_WORKER, environment=runtime.child_environment(None)
@@ -41,8 +43,17 @@ def set_up() -> None:
     bpy.context.preferences.view.show_splash = False
     bpy.context.preferences.view.smooth_view = 0
     bpy.data.objects.remove(bpy.data.objects["Cube"])
+    add_box_of_the_unknown()
     bpy.ops.ed.undo_push(message="A scene without the cube")
     bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
+
+
+def add_box_of_the_unknown() -> None:
+    """An empty where the lower half of the vase will be, chosen in the panel."""
+    box = bpy.data.objects.new("Unknown", None)
+    box.empty_display_type, box.empty_display_size, box.location = "CUBE", 0.4, (0.0, 0.0, 0.0)
+    bpy.context.scene.collection.objects.link(box)
+    bpy.context.scene.gen3d_completion.box = box
 
 
 def watch() -> float:
@@ -60,6 +71,7 @@ def watch() -> float:
         "tab": getattr(sidebar, "active_panel_category", "") if sidebar.width > 1 else "",
         "pointed_at": pointed_at(window, area, sidebar),
         "prompt": window.scene.gen3d_text.prompt,
+        "keep_original": window.scene.gen3d_completion.keep_original,
         "busy": queue.busy,
         "stage": queue.time_left.stage,
         "looks": watch.looks,

@@ -1,14 +1,14 @@
-"""Looking at meshes with rays: what a camera sees of one, and small pictures for the tables' sake."""
+"""Looking at meshes: what a camera sees of one, and small pictures for the tables' sake."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import open3d as o3d
 
 from backend.color import linear_to_srgb
 from backend.mesh import Mesh
+from backend.meshing.bake import texels_in_triangles
 
 EYE = np.array([1.35, -2.6, 1.35])
 """From in front, a little from the right and above, as furniture is photographed; model space."""
@@ -37,23 +37,30 @@ def _axes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def look(vertices: np.ndarray, faces: np.ndarray, size: int) -> Seen:
-    """Cast size² parallel rays from EYE towards the origin."""
+    """What size² parallel rays from EYE towards the origin meet first, by a depth buffer."""
     right, up, forward = _axes()
-    across = ((np.arange(size) + 0.5) / size * 2 - 1) * HALF_WIDTH
-    row, column = np.meshgrid(-across, across, indexing="ij")
-    starts = EYE + row[..., None] * up + column[..., None] * right
-    rays = np.concatenate([starts, np.broadcast_to(forward, starts.shape)], axis=-1).astype(np.float32)
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.uint32))
-    answer = scene.cast_rays(o3d.core.Tensor(rays))
-    distance = answer["t_hit"].numpy()
-    hit = np.isfinite(distance)
-    normals = answer["primitive_normals"].numpy()[hit]
-    normals *= -np.sign(normals @ forward)[:, None]
-    positions = rays[hit][:, :3] + distance[hit][:, None] * forward
-    return Seen(
-        np.argwhere(hit), positions.astype(np.float32), normals, answer["primitive_ids"].numpy()[hit].astype(int)
-    )
+    corners = np.asarray(vertices, np.float64)[faces]
+    across, height, depth = corners @ right, corners @ up, corners @ forward
+    # Pixel (row, column) has its middle at (column, row) in these units.
+    on_screen = np.stack([across / HALF_WIDTH + 1, 1 - height / HALF_WIDTH], axis=-1) * (size / 2) - 0.5
+    first, second = on_screen[:, 1] - on_screen[:, 0], on_screen[:, 2] - on_screen[:, 0]
+    doubled = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+    facing = np.flatnonzero(np.abs(doubled) > 1e-9)
+    face, row, column = texels_in_triangles(on_screen[facing], size)
+    face = facing[face]
+    place = np.stack([column, row], axis=1) - on_screen[face, 0]
+    one = (place[:, 0] * second[face, 1] - place[:, 1] * second[face, 0]) / doubled[face]
+    two = (first[face, 0] * place[:, 1] - first[face, 1] * place[:, 0]) / doubled[face]
+    far = depth[face, 0] * (1 - one - two) + depth[face, 1] * one + depth[face, 2] * two
+    pixel = row * size + column
+    order = np.lexsort([far, pixel])
+    nearest = order[np.flatnonzero(np.diff(pixel[order], prepend=-1))]
+    face, share = face[nearest], np.stack([1 - one - two, one, two], axis=1)[nearest]
+    normals = np.cross(corners[face, 1] - corners[face, 0], corners[face, 2] - corners[face, 0])
+    normals *= -np.sign(normals @ forward)[:, None] / np.linalg.norm(normals, axis=1, keepdims=True)
+    positions = (share[:, :, None] * corners[face]).sum(axis=1)
+    pixels = np.stack([row, column], axis=1)[nearest]
+    return Seen(pixels, positions.astype(np.float32), normals.astype(np.float32), face)
 
 
 def picture(shape: Mesh, size: int = 240) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""The completion benchmark's cases, floors and figures, on a ball."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend.data.archive import DataObject
+from backend.mesh import Mesh
+from benchmarks import completion
+from benchmarks.pictures import EYE, look, picture
+
+RADIUS = 0.9
+BALL = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
+
+
+def ball() -> DataObject:
+    faces = np.asarray(BALL.faces)
+    colors = np.where(BALL.triangles_center[:, :1] > 0, [[255, 0, 0]], [[0, 0, 255]]).astype(np.uint8)
+    kind = ("b1", "Ball", "a ball", (), "Tests", "other", None, True)
+    return DataObject(*kind, np.asarray(BALL.vertices), faces, colors)
+
+
+@pytest.mark.parametrize(("mask", "share"), [("bottom half", 1 / 2), ("right half", 1 / 2), ("octant", 7 / 8)])
+def test_a_mask_leaves_its_share_and_a_box_around_the_rest(mask, share):
+    case = completion.make_case(ball(), mask)
+    area = trimesh.Trimesh(case.part.vertices, case.part.faces, process=False).area
+    assert area == pytest.approx(share * BALL.area, rel=0.01)
+    assert not case.box.contains(case.known).any() and case.box.contains(case.whole).any()
+    assert case.size == pytest.approx(2 * RADIUS, rel=1e-3)
+
+
+def test_one_view_is_the_side_that_the_camera_sees_with_normals_towards_it():
+    case = completion.make_case(ball(), "single view")
+    towards = EYE / np.linalg.norm(EYE)
+    assert case.box is None and not len(case.part.faces)
+    assert (case.known @ towards > -0.02).all()
+    np.testing.assert_allclose(np.linalg.norm(case.known, axis=1), RADIUS, atol=0.005)
+    np.testing.assert_allclose(case.normals, case.known / RADIUS, atol=0.06)
+
+
+def test_a_perfect_answer_has_perfect_figures_and_half_of_it_has_not():
+    case = completion.make_case(ball(), "bottom half")
+    found = completion.measures(case, [case.whole] * 2, [Mesh(BALL.vertices, BALL.faces)] * 2)
+    assert found["CD-L1 mean ×10³"] == 0 and found["TMD ×10³"] == pytest.approx(0, abs=1e-4)
+    assert found["known within 1 %"] > 0.99 and found["UHD"] < 0.03
+    half = completion.measures(case, [case.known])
+    mirrored = completion.measures(case, [completion.mirrored(case, "bottom half")])
+    assert half["CD-L1 mean ×10³"] > 3 * mirrored["CD-L1 mean ×10³"] > 0
+
+
+def test_the_hull_and_the_nearest_shape():
+    case = completion.make_case(ball(), "octant")
+    np.testing.assert_allclose(np.linalg.norm(completion.hull(case), axis=1).max(), RADIUS, atol=0.01)
+    library = np.stack([case.whole, 0.5 * case.whole])
+    np.testing.assert_array_equal(completion.nearest(case, library), case.whole)
+
+
+def test_of_two_sheets_the_camera_sees_the_nearer_in_its_colour():
+    square = np.array([[-0.5, 0, -0.5], [0.5, 0, -0.5], [0.5, 0, 0.5], [-0.5, 0, 0.5]])
+    vertices = np.concatenate([square - np.array([0, 0.5, 0]), square + np.array([0, 0.5, 0])])
+    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
+    seen = look(vertices, faces, 64)
+    at = [seen.pixels[seen.faces == face].mean(axis=0) for face in (0, 2)]
+    assert (seen.faces < 2).sum() > (seen.faces >= 2).sum() > 0 and not np.allclose(at[0], at[1], atol=5)
+    red = np.repeat([[1.0, 0, 0], [0, 0, 1.0]], 4, axis=0)
+    image = picture(Mesh(vertices, faces, red), 64).astype(int)
+    assert (image[..., 0] > image[..., 2] + 60).sum() > (image[..., 2] > image[..., 0] + 60).sum() > 50
