@@ -213,10 +213,11 @@ METHODS: tuple[Method, ...] = (
             Parameter(
                 "output",
                 "Output",
-                "A mesh for each step, or one mesh that morphs through them all with shape keys",
+                "A mesh for each step, or one mesh that morphs through them all: with shape keys to set by hand, or "
+                "with keyframes, ready to play",
                 "str",
                 "meshes",
-                choices=("meshes", "shape keys"),
+                choices=("meshes", "shape keys", "keyframes"),
             ),
             dataclasses.replace(DETAIL, default=64),
             dataclasses.replace(FACE_COUNT, default=10_000),

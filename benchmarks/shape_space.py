@@ -1,10 +1,10 @@
 """How good the bundled shape space is: what the auto-encoder keeps of objects it never saw, and what prompts give.
 
-    python3 build.py bench shape_space --data train_lite.zip --dev dev.zip [--part reconstruction|text] [--threads 2]
+    python3 build.py bench shape_space --data train_lite.zip --dev dev.zip [--part reconstruction|text|generation]
 
-reconstruction_fidelity and text_faithfulness define every figure. Prints Markdown on standard output. The training data
-is packed once, into the folder that training uses. Results are the same at every run on the same machine, but for
-seconds.
+reconstruction_fidelity, text_faithfulness and generation_quality define every figure. Prints Markdown on standard
+output. The training data is packed once, into the folder that training uses. Results are the same at every run on the
+same machine, but for seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -21,10 +22,10 @@ from backend.data.archive import Archive
 from backend.data.packing import pack
 from backend.errors import InputError, MachineError
 from backend.models.shape_space import ShapeSpace
-from benchmarks import reconstruction_fidelity, text_faithfulness, text_faithfulness_tables
+from benchmarks import generation_quality, reconstruction_fidelity, text_faithfulness, text_faithfulness_tables
 from benchmarks.shape_clouds import TrainingShapes
 
-PARTS = ("reconstruction", "text")
+PARTS = ("reconstruction", "text", "generation")
 
 
 def report(options: argparse.Namespace) -> None:
@@ -34,12 +35,21 @@ def report(options: argparse.Namespace) -> None:
     training = TrainingShapes(pack(options.data, options.packed / f"packed_{options.data.stem}"))
     print(f"Weights: {', '.join(f'{name} {digest[:12]}' for name, digest in space.weights.items())}.")
     print(f"{platform.machine()}, {options.threads} threads; {len(training)} training shapes.")
-    if options.part in (None, "reconstruction"):
-        results = reconstruction_fidelity.measure(space, dev, training, source)
-        print("\n## Reconstruction\n", reconstruction_fidelity.tables(results), sep="\n", flush=True)
-    if options.part in (None, "text"):
-        figures = text_faithfulness.measure(space, training, source, options.seeds)
-        print("\n## Text\n", text_faithfulness_tables.tables(*figures), sep="\n", flush=True)
+
+    def text() -> str:
+        return text_faithfulness_tables.tables(*text_faithfulness.measure(space, training, source, options.seeds))
+
+    parts: dict[str, Callable[[], str]] = {
+        "reconstruction": lambda: reconstruction_fidelity.tables(
+            reconstruction_fidelity.measure(space, dev, training, source)
+        ),
+        "text": text,
+        "generation": lambda: generation_quality.table(generation_quality.measure(space, training)),
+    }
+    for name in PARTS if options.part is None else (options.part,):
+        start = time.monotonic()
+        print(f"\n## {name.capitalize()}\n", parts[name](), sep="\n")
+        print(f"\n{time.monotonic() - start:.0f} s of wall time for this part.", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ Definitions:
 - Baseline: the training shapes whose captions are nearest to the prompt by sentence embedding, the first one for the
   first seed and so on; each is left out of the training shapes when its own neighbours are looked for.
 
-1-NNA, COV and MMD need a few hundred real shapes that were held back from training; there are 37, so they are left out.
+1-NNA, COV and MMD, which need real shapes that were held back from training, are generation_quality's.
 """
 
 from __future__ import annotations

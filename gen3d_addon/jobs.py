@@ -71,7 +71,10 @@ class Worker(Protocol):
 
 @dataclass
 class JobQueue:
-    """Jobs in the order in which they were asked for.
+    """Jobs in the order in which they were asked for, and previews in between.
+
+    A preview is a recipe that no history keeps: only the one asked for last is made, when no job waits. Its job is
+    `previewed` when it is over, until somebody takes it from there.
 
     `start_worker` makes a worker when there is a job and none is alive; it raises `MachineError` when it cannot.
     """
@@ -80,6 +83,9 @@ class JobQueue:
     clock: Callable[[], float] = time.monotonic
     jobs: list[Job] = field(default_factory=list)
     time_left: TimeLeft = field(default_factory=TimeLeft)
+    previewed: Job | None = None
+    _wanted_preview: Recipe | None = None
+    _previewing: Job | None = None
     _worker: Worker | None = None
     _warm: bool = False
     _next_number: int = 1
@@ -92,6 +98,21 @@ class JobQueue:
         self._next_number += 1
         self.jobs.append(job)
         return job
+
+    def ask_preview(self, recipe: Recipe | None) -> None:
+        """Asks for a preview in the place of any that has not begun; None only forgets that one."""
+        if recipe is not None:
+            recipe.validate()
+        self._wanted_preview = recipe
+
+    def take_preview(self) -> Job | None:
+        """The preview that is over, once."""
+        job, self.previewed = self.previewed, None
+        return job
+
+    @property
+    def previewing(self) -> bool:
+        return self._previewing is not None or self._wanted_preview is not None
 
     @property
     def running(self) -> Job | None:
@@ -112,7 +133,7 @@ class JobQueue:
     @property
     def idle_seconds(self) -> float:
         """How long the worker has had nothing to do."""
-        return 0.0 if self.busy else self.clock() - self._idle_since
+        return 0.0 if self.busy or self.previewing else self.clock() - self._idle_since
 
     def find(self, number: int) -> Job | None:
         return next((job for job in self.jobs if job.number == number), None)
@@ -141,6 +162,7 @@ class JobQueue:
     def stop_worker(self) -> None:
         """Ends the worker and gives its memory back; a running job is cancelled."""
         worker, self._worker, self._warm = self._worker, None, False
+        self._previewing = self._wanted_preview = None
         if worker is not None:
             worker.close()
         job = self.running
@@ -154,11 +176,16 @@ class JobQueue:
             job = self.running
             if isinstance(event, Died):
                 self._forget_worker()
-            if job is not None and self._apply(job, event):
+            if self._previewing is not None:
+                self._apply_to_preview(self._previewing, event)
+            elif job is not None and self._apply(job, event):
                 changed.append(job)
-        if self.running is None and (job := next(iter(self.waiting), None)) is not None:
-            self._begin(job)
-            changed.append(job)
+        if self.running is None and self._previewing is None:
+            if (job := next(iter(self.waiting), None)) is not None:
+                self._begin(job)
+                changed.append(job)
+            elif self._wanted_preview is not None:
+                self._begin_preview(self._wanted_preview)
         return list(dict.fromkeys(changed))
 
     def run(
@@ -192,14 +219,43 @@ class JobQueue:
             raise Cancelled("The generation was cancelled.")
         raise InputError(job.message) if job.exit_code == InputError.exit_code else MachineError(job.message)
 
+    def _begin_preview(self, recipe: Recipe) -> None:
+        job = self._previewing = Job(self._next_number, recipe, state=JobState.RUNNING, began=self.clock())
+        self._next_number += 1
+        self._wanted_preview = None
+        try:
+            self._living_worker().generate(job.number, job.recipe)
+        except MachineError as error:
+            self._end_preview(job, JobState.FAILED, str(error))
+
+    def _apply_to_preview(self, job: Job, event: Event) -> None:
+        if isinstance(event, Died):
+            self._end_preview(job, JobState.FAILED, event.reason)
+        elif event.job == job.number and isinstance(event, Finished):
+            self._warm = True
+            job.result = event.result
+            self._end_preview(job, JobState.DONE)
+        elif event.job == job.number and isinstance(event, Failed | Stopped):
+            self._end_preview(job, JobState.FAILED, getattr(event, "message", ""))
+
+    def _end_preview(self, job: Job, state: JobState, message: str = "") -> None:
+        job.state, job.message, job.seconds = state, message, self.clock() - job.began
+        self.previewed, self._previewing = job, None
+        self._idle_since = self.clock()
+
+    def _living_worker(self) -> Worker:
+        """The worker, started where there is none; raises `MachineError`."""
+        if self._worker is None or not self._worker.alive:
+            self._forget_worker()
+            self._worker = self.start_worker()
+        return self._worker
+
     def _begin(self, job: Job) -> None:
         job.state, job.began = JobState.RUNNING, self.clock()
         try:
-            if self._worker is None or not self._worker.alive:
-                self._forget_worker()
-                self._worker = self.start_worker()
+            worker = self._living_worker()
             self.time_left.begin(warm=self._warm, task=job.recipe.task)
-            self._worker.generate(job.number, job.recipe)
+            worker.generate(job.number, job.recipe)
         except MachineError as error:
             self._end(job, JobState.FAILED, str(error), error.exit_code)
 

@@ -7,9 +7,11 @@ from typing import Any, Literal
 import bpy
 
 from . import scene, session
+from .backend.recipe import MOST_MESHES
 from .extension import open_scene
 from .jobs import Job, JobState
 from .panel_text import draw_health, draw_sentence, layout_of
+from .partial_shape import in_order
 from .properties import (
     BOX,
     COMPLETION_METHOD,
@@ -132,6 +134,7 @@ class GEN3D_PT_interpolation(Sidebar, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.4
         row.operator("gen3d.interpolate", icon="MOD_ARRAY")
+        draw_weights(layout, context, now)
         draw_state(layout, context, now)
 
 
@@ -230,6 +233,24 @@ def column_of(layout: bpy.types.UILayout) -> bpy.types.UILayout:
     column.use_property_split = True
     column.use_property_decorate = False
     return column
+
+
+def draw_weights(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
+    """How much of each selected mesh the blend has: one slider for two, one for each of more."""
+    settings = interpolation_settings(open_scene(context))
+    meshes = [item for item in in_order(context) if item.type == "MESH"]
+    if len(meshes) == 2:
+        layout.prop(settings, "share", text=f"{meshes[0].name} – {meshes[1].name}", slider=True)
+    elif 2 < len(meshes) <= MOST_MESHES:
+        column = column_of(layout)
+        for index, item in enumerate(meshes):
+            column.prop(settings, "shares", index=index, text=item.name, slider=True)
+    else:
+        return
+    row = layout.row(align=True)
+    row.operator("gen3d.blend", icon="MOD_DISPLACE")
+    if now.previews:
+        row.operator("gen3d.hide_preview", text="", icon="X")
 
 
 def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:

@@ -46,14 +46,19 @@ def save_selection(context: bpy.types.Context, leave_out: bpy.types.Object | Non
     return save_objects(taken, context)
 
 
+def in_order(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The selected objects: the active one last, the others by name."""
+    active = context.active_object
+    return sorted(context.selected_objects, key=lambda item: (item == active, item.name))
+
+
 def save_each(context: bpy.types.Context) -> list[Path]:
-    """Write each selected mesh as a file of its own, the active object's last, the others' by name.
+    """Write each selected mesh as a file of its own, in the order of `in_order`.
 
     Raises InputError when fewer than two are selected or one is no mesh with faces, MachineError when a file cannot be
     written.
     """
-    active = context.active_object
-    items = sorted(context.selected_objects, key=lambda item: (item == active, item.name))
+    items = in_order(context)
     for item in items:
         if item.type != "MESH":
             kind = item.type.replace("_", " ").lower()

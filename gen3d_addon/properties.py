@@ -5,18 +5,20 @@ A Parameter's name, label, range and default become the property's, so panel, he
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import bpy
 
-from .backend.recipe import SEED_LIMIT, Method, Parameter, Recipe, method
+from .backend.recipe import MOST_MESHES, SEED_LIMIT, Method, Parameter, Recipe, method
 
 TEXT_METHOD = method("text_to_3d", "latent prior")
 COMPLETION_METHOD = method("shape_completion", "latent prior")
 INTERPOLATION_METHOD = method("latent_interpolation", "latent interpolation")
 BOX = "BOX"
 MOST_VARIATIONS = 16
+PREVIEW = {"detail": 32, "face_count": 3_000, "texture": False}
 
 
 def blender_property(parameter: Parameter) -> Any:
@@ -103,11 +105,37 @@ CompletionSettings: Any = settings_class(
 )
 
 
+def _preview_blend(_settings: Any, context: bpy.types.Context) -> None:
+    from .operators.interpolation import preview_blend  # which needs the settings
+
+    preview_blend(context)
+
+
 InterpolationSettings: Any = type(
     "GEN3D_PG_interpolation_settings",
     (bpy.types.PropertyGroup,),
     {
-        "__annotations__": {parameter.name: blender_property(parameter) for parameter in shown(INTERPOLATION_METHOD)},
+        "__annotations__": {parameter.name: blender_property(parameter) for parameter in shown(INTERPOLATION_METHOD)}
+        | {
+            "share": bpy.props.FloatProperty(
+                name="Blend",
+                description="How much of the active object there is in the shape; dragging it shows a coarse preview",
+                default=0.5,
+                min=0.0,
+                max=1.0,
+                subtype="FACTOR",
+                update=_preview_blend,
+            ),
+            "shares": bpy.props.FloatVectorProperty(
+                name="Weights",
+                description="How much of each selected object there is in the shape; dragging shows a coarse preview",
+                size=MOST_MESHES,
+                default=(1.0,) * MOST_MESHES,
+                min=0.0,
+                max=1.0,
+                update=_preview_blend,
+            ),
+        },
         "__doc__": INTERPOLATION_METHOD.description,
     },
 )
@@ -157,10 +185,27 @@ def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ..
     return _recipes(COMPLETION_METHOD, settings, {"shape": shape, "unknown": unknown, **prompt})
 
 
-def interpolation_recipe(settings: Any, meshes: list[str]) -> Recipe:
-    """The recipe that the interpolation settings ask for. Raises `InputError` with a sentence."""
+def interpolation_recipe(settings: Any, meshes: list[str], **changes: Any) -> Recipe:
+    """The recipe that the interpolation settings ask for, some of its parameters changed. Raises `InputError` with a
+    sentence."""
     values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in shown(INTERPOLATION_METHOD)}
+    values |= changes
     return Recipe.create(INTERPOLATION_METHOD.task, INTERPOLATION_METHOD.name, meshes=tuple(meshes), **values)
+
+
+def blend_recipe(settings: Any, meshes: list[str]) -> Recipe:
+    """The recipe of the one shape that the weights in the panel ask for. Raises `InputError` with a sentence."""
+    if len(meshes) == 2:
+        share = _exact(settings.share)
+        return interpolation_recipe(settings, meshes, output="meshes", blend=(_exact(1 - share), share))
+    weights = tuple(_exact(weight) for weight in settings.shares[: len(meshes)])
+    return interpolation_recipe(settings, meshes, output="meshes", blend=weights)
+
+
+def preview_recipe(settings: Any, meshes: list[str]) -> Recipe:
+    """The same, as coarsely as a preview needs it."""
+    recipe = blend_recipe(settings, meshes)
+    return dataclasses.replace(recipe, parameters=recipe.parameters | PREVIEW)
 
 
 def _recipes(of: Method, settings: Any, inputs: dict[str, Any]) -> list[Recipe]:

@@ -21,6 +21,8 @@ CLASSES: tuple[type, ...] = (
     completion.GEN3D_OT_complete,
     completion.GEN3D_OT_keep,
     interpolation.GEN3D_OT_interpolate,
+    interpolation.GEN3D_OT_blend,
+    interpolation.GEN3D_OT_hide_preview,
     jobs.GEN3D_OT_cancel,
     jobs.GEN3D_OT_regenerate,
     jobs.GEN3D_OT_variations,

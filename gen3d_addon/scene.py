@@ -57,6 +57,8 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         item[RECIPE_PROPERTY] = result.recipe.to_json()
         if result.shape_keys is not None:
             add_shape_keys(item, [placement.to_scene_units(key, result.transform, scene) for key in result.shape_keys])
+            if result.recipe.parameters.get("output") == "keyframes":
+                play_shape_keys(item, scene)
         earlier = [other for other in scene.objects if RECIPE_PROPERTY in other]
         row = [placement.world_box(other) for other in earlier if is_variation(recipe_of(other), result.recipe)]
         place = placement.free_place(vertices.min(axis=0), vertices.max(axis=0), start, row)
@@ -84,9 +86,9 @@ def add_results(target: bpy.types.Scene | bpy.types.Context, result: Result) -> 
 
 
 def add_shape_keys(item: bpy.types.Object, keys: Sequence[np.ndarray]) -> None:
-    """Give a mesh object one shape key for each step, (V, 3) float32 in scene units, and play them one after the other.
+    """Give a mesh object one shape key for each step, (V, 3) float32 in scene units.
 
-    The keys are absolute: *Evaluation Time* runs through them in order, and is keyframed from the first frame on.
+    The keys are absolute: *Evaluation Time* runs through them in order.
     """
     for number, positions in enumerate(keys, start=1):
         key = item.shape_key_add(name=f"Step {number}", from_mix=False)
@@ -94,10 +96,32 @@ def add_shape_keys(item: bpy.types.Object, keys: Sequence[np.ndarray]) -> None:
         key.data.foreach_set("co", np.ascontiguousarray(positions).ravel())
     steps = item.data.shape_keys
     steps.use_relative = False
-    for frame, key in ((1, steps.key_blocks[0]), (1 + FRAMES_BETWEEN * (len(keys) - 1), steps.key_blocks[-1])):
+    steps.eval_time = steps.key_blocks[0].frame
+
+
+def play_shape_keys(item: bpy.types.Object, within: bpy.types.Scene) -> None:
+    """Keyframe an object's shape keys, one after the other from the first frame of the scene on, which is made long
+    enough to show them all."""
+    steps = item.data.shape_keys
+    last = within.frame_start + FRAMES_BETWEEN * (len(steps.key_blocks) - 1)
+    for frame, key in ((within.frame_start, steps.key_blocks[0]), (last, steps.key_blocks[-1])):
         steps.eval_time = key.frame
         steps.keyframe_insert("eval_time", frame=frame)
     steps.eval_time = steps.key_blocks[0].frame
+    for curve in _curves(steps):
+        for point in curve.keyframe_points:
+            point.interpolation = "LINEAR"  # the steps are even, so the morph is
+    within.frame_end = max(within.frame_end, last)
+
+
+def _curves(animated: Any) -> list[Any]:
+    """The animation curves of a data block: Blender 4.4 and later keep them in the layers of an action's slot."""
+    action = animated.animation_data.action
+    if bpy.app.version < (4, 4, 0):
+        return list(action.fcurves)
+    slot = animated.animation_data.action_slot
+    bags = [strip.channelbag(slot) for layer in action.layers for strip in layer.strips]
+    return [curve for bag in bags if bag is not None for curve in bag.fcurves]
 
 
 def object_name(recipe: Recipe) -> str:

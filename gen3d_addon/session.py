@@ -18,6 +18,7 @@ from .jobs import Job, JobQueue, JobState
 from .worker_client import WorkerClient
 
 BUSY_SECONDS = 0.1
+PREVIEW_SECONDS = 0.02
 IDLE_SECONDS = 2.0
 
 
@@ -38,13 +39,15 @@ class Target:
 
 @dataclass
 class Session:
-    """`error` and `notes` are sentences for the panel; `placing` are finished jobs that are not in a scene yet."""
+    """`error` and `notes` are sentences for the panel; `placing` are finished jobs that are not in a scene yet;
+    `previews` says whether a ghost is shown that the user asked for."""
 
     queue: JobQueue
     health: runtime.HealthCheck = field(default_factory=runtime.HealthCheck)
     error: str = ""
     notes: list[str] = field(default_factory=list)
     placing: deque[Job] = field(default_factory=deque)
+    previews: bool = False
 
     def submit(self, recipes: list[Recipe], target: bpy.types.Scene) -> None:
         """Queues the recipes, whose results go to `target`. Raises `InputError` before anything is queued."""
@@ -54,6 +57,18 @@ class Session:
         for recipe in recipes:
             self.queue.submit(recipe, Target.of(target))
         self.changed()
+
+    def ask_preview(self, recipe: Recipe) -> None:
+        """Asks for a ghost of what the recipe makes; of several only the last is made. Raises `InputError`."""
+        self.queue.ask_preview(recipe)
+        start_timer(PREVIEW_SECONDS)
+
+    def hide_preview(self) -> None:
+        """Takes the ghost away, and forgets the one that was asked for."""
+        self.queue.ask_preview(None)
+        self.previews = False
+        preview.show(None)
+        redraw()
 
     def dismiss(self) -> None:
         """Forgets the sentences of the last run."""
@@ -79,6 +94,8 @@ class Session:
     def tick(self) -> float | None:
         """One look at the worker; returns after how many seconds to look again, None to stop."""
         moved = self.queue.poll()
+        if (previewed := self.queue.take_preview()) is not None:
+            self._show_preview(previewed)
         for job in moved:
             self._follow(job)
         while self.placing and place_is_free():
@@ -86,6 +103,8 @@ class Session:
         if moved:
             show_history(self.queue.jobs)
         redraw()
+        if self.queue.previewing:
+            return PREVIEW_SECONDS
         if self.queue.busy or self.placing or self.health.running:
             return BUSY_SECONDS
         if self.queue.worker_alive and self.queue.idle_seconds > extension.idle_minutes() * 60.0:
@@ -114,7 +133,16 @@ class Session:
         preview.show(None)
         self.queue.stop_worker()
 
+    def _show_preview(self, job: Job) -> None:
+        """The ghost of a preview that is over, unless a job has begun since, which has ghosts of its own."""
+        if job.result is None:
+            self.error = job.message or self.error
+        elif self.queue.running is None:
+            self.previews = True
+            preview.show(job.result.mesh.transformed(job.result.transform))
+
     def _follow(self, job: Job) -> None:
+        self.previews = False
         if job.state is JobState.RUNNING:
             if job.preview is not None:
                 preview.show(job.preview)
@@ -166,9 +194,13 @@ def tick() -> float | None:
     return _current.tick() if _current is not None else None
 
 
-def start_timer() -> None:
-    if not bpy.app.timers.is_registered(tick):
-        bpy.app.timers.register(tick, first_interval=BUSY_SECONDS, persistent=True)
+def start_timer(seconds: float = BUSY_SECONDS) -> None:
+    """Looks at the worker after `seconds`, and as often as `tick` says from then on."""
+    if bpy.app.timers.is_registered(tick):
+        if seconds >= BUSY_SECONDS:
+            return
+        bpy.app.timers.unregister(tick)  # an idle worker is looked at rarely
+    bpy.app.timers.register(tick, first_interval=seconds, persistent=True)
 
 
 def place_is_free() -> bool:
@@ -221,5 +253,5 @@ def show_history(jobs: list[Job]) -> None:
 def after_load(_path: str) -> None:
     """Another file is open: running jobs go on, the list is written anew (the file brought its own window manager)."""
     if _current is not None:
-        preview.show(None)
+        _current.hide_preview()
         show_history(_current.queue.jobs)

@@ -39,7 +39,13 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
         raise InputError(f"Cannot read '{path.name}': the name must end in .glb, .gltf, .obj, .ply or .stl.")
     if not path.is_file():
         raise InputError(f"There is no file '{path}'.")
-    parts = _triangle_parts(path, ending)
+    return mesh_of_scene(load_scene(path, ending), path, ending)
+
+
+def mesh_of_scene(scene: trimesh.Scene, path: Path, ending: str) -> Mesh:
+    """All triangles of a scene that was read from the file `path`, in the format of the name's `ending`; the same mesh,
+    and the same errors, as `read_mesh` gives."""
+    parts = _triangle_parts(scene)
     if not parts:
         raise InputError(f"'{path.name}' has no triangles; export the object as a mesh.")
 
@@ -58,7 +64,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     vertices, faces, colors, whole = _welded(vertices.astype(np.float32), faces, colors)
     if not len(faces):
         raise InputError(f"'{path.name}' has only triangles without area; export the object as a mesh.")
-    if ending in Y_UP:
+    if ending in (*Y_UP, ".fbx"):
         vertices = to_z_up(vertices)
     return Mesh(vertices, faces, colors, None, None if uvs is None else uvs[whole], texture)
 
@@ -72,10 +78,9 @@ class _Part:
     visual: ColorVisuals | TextureVisuals | None
 
 
-def _triangle_parts(path: Path, ending: str) -> list[_Part]:
+def _triangle_parts(scene: trimesh.Scene) -> list[_Part]:
     """The scene's meshes with their nodes' transforms applied."""
     parts = []
-    scene = load_scene(path, ending)
     for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]
         shape = scene.geometry[name]

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from .archive import Archive
+from .model_folder import open_data
 from .sampling import QUERY_POINTS, SURFACE_POINTS, ShapeSamples, sample_shape
 
 LAYOUT = {
@@ -50,14 +51,16 @@ def _samples(archive: Archive, seed: int, index: int) -> tuple[ShapeSamples, boo
 
 
 def pack(source: Path, folder: Path, *, seed: int = 0, processes: int | None = None) -> PackedData:
-    """Packs the archive `source` into `folder`, or opens what a former call finished there.
+    """Packs `source`, a data-set zip, a folder of 3D files or one such file, into `folder`, or opens what a former call
+    finished there.
 
     Every object has a random generator of its own, so the arrays do not depend on the number of processes. A call that
-    was cut off leaves no `records.json`, and the next one begins anew. Raises InputError when there is no such archive.
+    was cut off leaves no `records.json`, and the next one begins anew. Raises InputError when there is no such data, or
+    none of its files can be read.
     """
     done = folder / "records.json"
     if not done.exists():
-        archive = Archive(source)
+        archive = open_data(source, folder)
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {
             name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, (len(archive), *shape))

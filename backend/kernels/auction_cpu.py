@@ -8,9 +8,21 @@ value. Looking at all of b is one vectorised pass; costs are computed, never sto
 import numpy as np
 
 from .compiled import compiled
+from .lanes import (
+    LANES,
+    bits_up_to,
+    everywhere,
+    least_of,
+    lesser,
+    load,
+    lowest_bit,
+    root_of,
+    store,
+)
 from .threads import parallel_for
 
 ROWS = 8  # targets are laid out in 8 rows, so that a minimum by column needs no reduction across lanes
+PRICE, VALUE = 3, 4  # rows of the board, see _Room
 KEPT = 32  # the most targets that a bidder remembers
 FEWEST = 10  # the width of the list's values is steered to lists between these sizes
 PLENTY = 24
@@ -22,40 +34,37 @@ FLOAT32_STEP = 2.0**-21  # four rounding errors: no bid raises a price by less t
 
 
 @compiled
-def _look_at_all(  # type: ignore[no-untyped-def]
-    x, y, z, plain, target, price, value, column, width, kept_target, kept_cost, fewest
-):
+def _look_at_all(x, y, z, plain, board, column, width, kept_target, kept_cost, fewest):  # type: ignore[no-untyped-def]
     """List targets whose cost plus price is within `width` of the best: returns (count, complete up to, new width)."""
-    columns = price.shape[1]
-    for c in range(columns):
-        column[c] = LARGE
-    for r in range(ROWS):
-        if plain:
-            for c in range(columns):
-                dx, dy, dz = target[0, r, c] - x, target[1, r, c] - y, target[2, r, c] - z
-                v = np.sqrt(dx * dx + dy * dy + dz * dz) + price[r, c]
-                value[r, c] = v
-                column[c] = min(column[c], v)
-        else:
-            for c in range(columns):
-                dx, dy, dz = target[0, r, c] - x, target[1, r, c] - y, target[2, r, c] - z
-                v = dx * dx + dy * dy + dz * dz + price[r, c]
-                value[r, c] = v
-                column[c] = min(column[c], v)
-    best = LARGE
-    for c in range(columns):
-        best = min(best, column[c])
+    columns = board.shape[2]
+    lowest = everywhere(LARGE)
+    for c in range(0, columns, LANES):
+        least = everywhere(LARGE)
+        for r in range(ROWS):
+            dx, dy, dz = load(board, (0, r, c)) - x, load(board, (1, r, c)) - y, load(board, (2, r, c)) - z
+            cost = dx * dx + dy * dy + dz * dz
+            if plain:
+                cost = root_of(cost)
+            value = cost + load(board, (PRICE, r, c))
+            store(board, (VALUE, r, c), value)
+            least = lesser(least, value)
+        store(column, (c,), least)
+        lowest = lesser(lowest, least)
+    best = least_of(lowest)
     tries = 0
     while True:
         limit = best + width
         count = 0
-        for c in range(columns):
-            if column[c] <= limit:
+        for start in range(0, columns, LANES):
+            within = bits_up_to(load(column, (start,)), limit)
+            while within != 0:
+                c = start + lowest_bit(within)
+                within &= within - 1
                 for r in range(ROWS):
-                    if value[r, c] <= limit:
+                    if board[VALUE, r, c] <= limit:
                         if count < KEPT:
                             kept_target[count] = r * columns + c
-                            kept_cost[count] = value[r, c] - price[r, c]
+                            kept_cost[count] = board[VALUE, r, c] - board[PRICE, r, c]
                         count += 1
         tries += 1
         if count > KEPT and tries < 40:
@@ -75,45 +84,28 @@ def _look_at_all(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
-    """Fill assignment (N,) with the target of each point of a; returns total cost and a lower bound of the optimum."""
-    n = a.shape[0]
-    columns = (n + ROWS * 16 - 1) // (ROWS * 16) * 16
-    target = np.empty((3, ROWS, columns), np.float32)
-    price = np.empty((ROWS, columns), np.float32)
-    flat_price = price.reshape(ROWS * columns)
-    value = np.empty((ROWS, columns), np.float32)
-    column = np.empty(columns, np.float32)
-    owner = np.empty(ROWS * columns, np.int64)
-    for j in range(ROWS * columns):
-        r, c = j // columns, j % columns
-        source = min(j, n - 1)
-        for axis in range(3):
-            target[axis, r, c] = b[source, axis]
-        price[r, c] = np.float32(0) if j < n else UNREACHABLE
-        owner[j] = -1
-    kept_target = np.empty((n, KEPT), np.int32)
-    kept_cost = np.empty((n, KEPT), np.float32)
-    kept_count = np.zeros(n, np.int64)
-    complete_to = np.empty(n, np.float32)
-    own = np.empty(n, np.int64)  # the target that each point of a holds, and what it costs
-    own_cost = np.zeros(n, np.float32)
-    slack = np.empty(n, np.float32)
-    waiting = np.empty(n, np.int64)
+def _two_best(kept_target, kept_cost, count, price):  # type: ignore[no-untyped-def]
+    """The least cost plus price on a list, the second least, and the place of the least."""
+    best, second, place = LARGE, LARGE, 0
+    for k in range(count):
+        value = kept_cost[k] + price[kept_target[k]]
+        if value < best:
+            best, second, place = value, best, k
+        elif value < second:
+            second = value
+    return best, second, place
+
+
+@compiled
+def _auction(  # type: ignore[no-untyped-def]
+    a, plain, epsilon, eps, most, board, price, column, kept_target, kept_cost, whole, real, owner
+):
+    """Bid until the total is proven; returns total cost and a lower bound of the optimum. Arrays: see `_Room`."""
+    n = len(a)
+    kept_count, own, waiting = whole[0], whole[1], whole[2]
+    complete_to, own_cost, slack = real[0], real[1], real[2]
     fewest = min(2, n)
-    # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
-    total = np.float64(0)
-    most = np.float64(0)
-    for i in range(n):
-        dx, dy, dz = np.float64(a[i, 0] - b[i, 0]), np.float64(a[i, 1] - b[i, 1]), np.float64(a[i, 2] - b[i, 2])
-        cost = dx * dx + dy * dy + dz * dz
-        if plain:
-            cost = np.sqrt(cost)
-        total += cost
-        most = max(most, cost)
-        own[i] = -1
-    width = np.float32(total / n * 0.1)
-    eps = total / n * FIRST_STEP
+    width = np.float32(eps * (0.1 / FIRST_STEP))
     lower = -np.inf
     while True:
         left = 0
@@ -125,31 +117,19 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
         while left > 0:
             left -= 1
             i = waiting[left]
-            fresh = False
-            while True:
-                best, second = LARGE, LARGE
-                best_k = 0
-                for k in range(kept_count[i]):
-                    v = kept_cost[i, k] + flat_price[kept_target[i, k]]
-                    if v < best:
-                        second = best
-                        best, best_k = v, k
-                    elif v < second:
-                        second = v
-                if fresh or (kept_count[i] > 0 and second <= complete_to[i]):
-                    break
+            best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
+            if kept_count[i] == 0 or second > complete_to[i]:
                 kept_count[i], complete_to[i], width = _look_at_all(
-                    a[i, 0], a[i, 1], a[i, 2], plain, target, price, value, column, width, kept_target[i],
-                    kept_cost[i], fewest,
-                )  # fmt: skip
-                fresh = True
+                    a[i, 0], a[i, 1], a[i, 2], plain, board, column, width, kept_target[i], kept_cost[i], fewest
+                )
+                best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
             if second == LARGE:  # the only target there is
                 second = best
-            j = kept_target[i, best_k]
-            flat_price[j] += second - best + raise_by
+            j = kept_target[i, place]
+            price[j] += second - best + raise_by
             loser = owner[j]
             owner[j] = i
-            own[i], own_cost[i] = j, kept_cost[i, best_k]
+            own[i], own_cost[i] = j, kept_cost[i, place]
             if loser >= 0:
                 own[loser] = -1
                 waiting[left] = loser
@@ -157,28 +137,23 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
         # Everyone has a target: measure the gap to the dual, and free those whose target is no longer good enough.
         primal, dual, largest = np.float64(0), np.float64(0), np.float64(0)
         for j in range(n):
-            dual -= np.float64(flat_price[j])
-            largest = max(largest, np.float64(flat_price[j]))
+            dual -= np.float64(price[j])
+            largest = max(largest, np.float64(price[j]))
         for i in range(n):
-            best = LARGE
-            for k in range(kept_count[i]):
-                best = min(best, kept_cost[i, k] + flat_price[kept_target[i, k]])
+            best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
             if best > complete_to[i]:
                 kept_count[i], complete_to[i], width = _look_at_all(
-                    a[i, 0], a[i, 1], a[i, 2], plain, target, price, value, column, width, kept_target[i],
-                    kept_cost[i], fewest,
-                )  # fmt: skip
-                best = LARGE
-                for k in range(kept_count[i]):
-                    best = min(best, kept_cost[i, k] + flat_price[kept_target[i, k]])
-            slack[i] = own_cost[i] + flat_price[own[i]] - best
+                    a[i, 0], a[i, 1], a[i, 2], plain, board, column, width, kept_target[i], kept_cost[i], fewest
+                )
+                best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
+            slack[i] = own_cost[i] + price[own[i]] - best
             primal += np.float64(own_cost[i])
             dual += np.float64(best)
         dual -= n * (largest + most) * FLOAT32_STEP / 2  # what rounding can have added
         lower = max(lower, dual)
         smallest = (largest + most) * FLOAT32_STEP
         if primal <= (1.0 + epsilon) * lower or eps <= smallest:
-            break
+            return primal, max(lower, 0.0)
         # With half of eps lost a point on average, the gap shrinks as eps does: aim for the gap that is wanted.
         ratio = (primal - lower) / max(epsilon * lower, 1e-30)
         eps = max(eps / min(max(ratio * 1.1, 1.5), SHRINK), smallest)
@@ -186,9 +161,41 @@ def _auction(a, b, plain, epsilon, assignment):  # type: ignore[no-untyped-def]
             if slack[i] > np.float32(eps):
                 owner[own[i]] = -1
                 own[i] = -1
-    for i in range(n):
-        assignment[i] = own[i]
-    return primal, max(lower, 0.0)
+
+
+class _Room:
+    """The arrays that an auction works in, for the targets b (N, 3) float32.
+
+    board: (5, ROWS, columns) float32: x, y, z of the targets, their prices, and cost plus price for one bidder.
+    price: the prices once more, flat. column: (columns,) float32, the least of each column of the board.
+    kept_target (N, KEPT) int32, kept_cost (N, KEPT) float32: each bidder's list.
+    whole: (3, N) int64: the length of that list, the target that the bidder holds, and who waits for one.
+    real: (3, N) float32: up to which value the list is complete, what the own target costs, and how far from the best
+    it is. owner: (ROWS · columns,) int64, who holds each target.
+    """
+
+    def __init__(self, b: np.ndarray) -> None:
+        n = len(b)
+        columns = -(-n // (ROWS * LANES)) * LANES
+        self.board = np.zeros((5, ROWS, columns), np.float32)
+        targets = self.board[:3].reshape(3, -1)
+        targets[:, :n], targets[:, n:] = b.T, b[-1:].T
+        self.price = self.board[PRICE].reshape(-1)
+        self.price[n:] = UNREACHABLE
+        self.column = np.empty(columns, np.float32)
+        self.kept_target = np.empty((n, KEPT), np.int32)
+        self.kept_cost = np.empty((n, KEPT), np.float32)
+        self.whole = np.zeros((3, n), np.int64)
+        self.whole[1] = -1
+        self.real = np.zeros((3, n), np.float32)
+        self.owner = np.full(ROWS * columns, -1, np.int64)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What the compiled function takes."""
+        return (
+            self.board, self.price, self.column, self.kept_target, self.kept_cost, self.whole, self.real, self.owner
+        )  # fmt: skip
 
 
 def auction(
@@ -202,7 +209,14 @@ def auction(
 
     def assign_range(start: int, stop: int) -> None:
         for pair in range(start, stop):
-            _, lower = _auction(a[pair], b[pair], plain, epsilon, assignment[pair])
-            lower_bound[pair] = lower / a.shape[1]
+            room = _Room(b[pair])
+            # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
+            costs = np.square(np.subtract(a[pair], b[pair], dtype=np.float64)).sum(axis=1)
+            if plain:
+                costs = np.sqrt(costs)
+            eps, most = float(costs.mean()) * FIRST_STEP, float(costs.max())
+            _, lower = _auction(a[pair], plain, epsilon, eps, most, *room.arrays)
+            assignment[pair] = room.whole[1]
+            lower_bound[pair] = lower / len(a[pair])
 
     parallel_for(assign_range, len(a))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .compiled import compiled
+from .lanes import LANES, greatest_of, least_of, load
 from .threads import parallel_for
 
-LANES = 16
 CROWD = 8 * LANES  # a curve cell with more points than this is sorted again, within its own bounds
 SMALL_CLOUD = 8192  # up to this size 7 bits an axis tell the points apart and two counting passes sort them
 FAR = np.float32(3e38)  # bounds of a box that holds nothing: its distance to anything overflows to infinity
@@ -60,7 +60,12 @@ def build_block_trees(parts: list[tuple[np.ndarray, np.ndarray]]) -> list[BlockT
         for (clouds, _), tree, offset in zip(parts, trees, offsets, strict=False):
             first, last = max(start - offset, 0), min(stop - offset, len(clouds))
             if first < last:
-                _arrange(clouds, tree.lengths, tree.points, tree.order, tree.boxes, tree.level_start, first, last)
+                count = tree.count
+                _arrange(
+                    clouds, tree.lengths, tree.points, tree.order, tree.boxes, tree.level_start, first, last,
+                    np.empty(3, np.float32), np.empty((2, count), np.uint32), np.empty(count, np.int32),
+                    np.empty(2048, np.int64), np.empty((2, count // CROWD + 2), np.int64),
+                )  # fmt: skip
 
     parallel_for(arrange_range, int(offsets[-1]))
     return trees
@@ -73,10 +78,12 @@ def _empty_tree(clouds: np.ndarray, lengths: np.ndarray) -> BlockTree:
     while len(starts) == 1 or groups > 1:
         groups = -(-groups // LANES)
         starts.append(starts[-1] + groups)
+    boxes = np.empty((batch, starts[-1], 6, LANES), np.float32)
+    boxes[:, :, :3], boxes[:, :, 3:] = FAR, -FAR
     return BlockTree(
         np.empty((batch, blocks, 3, LANES), np.float32),
         np.empty((batch, blocks * LANES), np.int32),
-        np.empty((batch, starts[-1], 6, LANES), np.float32),
+        boxes,
         np.array(starts, np.int64),
         np.ascontiguousarray(lengths, np.int64),
         count,
@@ -114,94 +121,77 @@ def _sort_by_keys(keys, items, spare_keys, spare_items, start, stop, digit_bits,
 
 
 @compiled
-def _write_keys(cloud, order, start, stop, bits, keys):  # type: ignore[no-untyped-def]
-    """Curve position of each point of order[start:stop] within those points' own bounds; False if all coincide."""
-    low_x = high_x = cloud[order[start], 0]
-    low_y = high_y = cloud[order[start], 1]
-    low_z = high_z = cloud[order[start], 2]
-    for i in range(start, stop):
-        x, y, z = cloud[order[i], 0], cloud[order[i], 1], cloud[order[i], 2]
-        low_x, high_x = min(low_x, x), max(high_x, x)
-        low_y, high_y = min(low_y, y), max(high_y, y)
-        low_z, high_z = min(low_z, z), max(high_z, z)
-    extent = max(max(high_x - low_x, high_y - low_y), high_z - low_z)
+def _write_keys(cloud, order, start, stop, bits, low, keys):  # type: ignore[no-untyped-def]
+    """Curve position of each point of order[start:stop] within those points' own bounds; False if all coincide.
+
+    low: (3,) float32 to work with.
+    """
+    extent = np.float32(0)
+    for axis in range(3):
+        least = greatest = cloud[order[start], axis]
+        for i in range(start, stop):
+            value = cloud[order[i], axis]
+            least, greatest = min(least, value), max(greatest, value)
+        low[axis] = least
+        extent = max(extent, greatest - least)
     if not extent > np.float32(0):
         return False
-    cells = np.float32(1 << bits)
+    scale = np.float32(1 << bits) / extent
     last = (1 << bits) - 1
-    scale = cells / extent
     for i in range(start, stop):
-        x = min(int((cloud[order[i], 0] - low_x) * scale), last)
-        y = min(int((cloud[order[i], 1] - low_y) * scale), last)
-        z = min(int((cloud[order[i], 2] - low_z) * scale), last)
-        keys[i] = SPREAD[x] | (SPREAD[y] << np.uint32(1)) | (SPREAD[z] << np.uint32(2))
+        key = np.uint32(0)
+        for axis in range(3):
+            cell = min(int((cloud[order[i], axis] - low[axis]) * scale), last)
+            key |= SPREAD[cell] << np.uint32(axis)
+        keys[i] = key
     return True
 
 
 @compiled
-def _sort_along_curve(cloud, order, n):  # type: ignore[no-untyped-def]
-    """Put order[:n] into Morton order, cell within crowded cell."""
-    keys = np.empty(n, np.uint32)
-    spare_keys = np.empty(n, np.uint32)
-    spare_order = np.empty(n, np.int32)
-    counts = np.empty(2048, np.int64)
-    waiting = np.empty((2, n // CROWD + 2), np.int64)  # ranges yet to be sorted: they never overlap
-    waiting[0, 0], waiting[1, 0] = 0, n
-    left = 1
-    while left > 0:
-        left -= 1
-        start, stop = waiting[0, left], waiting[1, left]
-        small = stop - start <= SMALL_CLOUD
-        if not _write_keys(cloud, order, start, stop, 7 if small else 10, keys):
-            continue
-        _sort_by_keys(keys, order, spare_keys, spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts)
-        run = start
-        for i in range(start + 1, stop + 1):
-            if i == stop or keys[i] != keys[run]:
-                if i - run > CROWD and i - run < stop - start:
-                    waiting[0, left], waiting[1, left] = run, i
-                    left += 1
-                run = i
+def _arrange(  # type: ignore[no-untyped-def]
+    clouds, lengths, points, orders, boxes, level_start, first, last, low, keys, spare_order, counts, waiting
+):
+    """Fill the tree's arrays for the clouds first … last - 1, whose points are put into Morton order, cell within
+    crowded cell.
 
-
-@compiled
-def _arrange(clouds, lengths, points, orders, boxes, level_start, first, last):  # type: ignore[no-untyped-def]
-    """Fill the tree's arrays for the clouds first … last - 1."""
-    blocks = points.shape[1]
+    To work with: low (3,) float32, keys (2, N) uint32, spare_order (N,) int32, counts (2048,) int64, and waiting
+    (2, N // CROWD + 2) int64, the ranges yet to be sorted, which never overlap.
+    """
     for b in range(first, last):
         cloud, order, n = clouds[b], orders[b], lengths[b]
         for i in range(n):
             order[i] = i
-        _sort_along_curve(cloud, order, n)
+        waiting[0, 0], waiting[1, 0] = 0, n
+        left = 1
+        while left > 0:
+            left -= 1
+            start, stop = waiting[0, left], waiting[1, left]
+            small = stop - start <= SMALL_CLOUD
+            if not _write_keys(cloud, order, start, stop, 7 if small else 10, low, keys[0]):
+                continue
+            _sort_by_keys(
+                keys[0], order, keys[1], spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts
+            )
+            run = start
+            for i in range(start + 1, stop + 1):
+                if i == stop or keys[0, i] != keys[0, run]:
+                    if i - run > CROWD and i - run < stop - start:
+                        waiting[0, left], waiting[1, left] = run, i
+                        left += 1
+                    run = i
         for i in range(n, len(order)):
             order[i] = order[n - 1]
-        used = (n + LANES - 1) // LANES
-        box = boxes[b]
-        for group in range(box.shape[0]):
+        for block in range(points.shape[1]):
             for axis in range(3):
                 for lane in range(LANES):
-                    box[group, axis, lane] = FAR
-                    box[group, 3 + axis, lane] = -FAR
-        for block in range(used):
-            for axis in range(3):
-                low, high = FAR, -FAR
-                for lane in range(LANES):
-                    value = cloud[order[block * LANES + lane], axis]
-                    points[b, block, axis, lane] = value
-                    low, high = min(low, value), max(high, value)
-                box[block // LANES, axis, block % LANES] = low
-                box[block // LANES, 3 + axis, block % LANES] = high
-        for block in range(used, blocks):
-            for axis in range(3):
-                for lane in range(LANES):
-                    points[b, block, axis, lane] = points[b, used - 1, axis, lane]
+                    points[b, block, axis, lane] = cloud[order[block * LANES + lane], axis]
+                if block * LANES < n:
+                    values = load(points, (b, block, axis, 0))
+                    boxes[b, block // LANES, axis, block % LANES] = least_of(values)
+                    boxes[b, block // LANES, 3 + axis, block % LANES] = greatest_of(values)
         for level in range(1, len(level_start) - 1):
             for child in range(level_start[level] - level_start[level - 1]):
-                group = level_start[level] + child // LANES
+                group, below = level_start[level] + child // LANES, level_start[level - 1] + child
                 for axis in range(3):
-                    low, high = FAR, -FAR
-                    for lane in range(LANES):
-                        low = min(low, box[level_start[level - 1] + child, axis, lane])
-                        high = max(high, box[level_start[level - 1] + child, 3 + axis, lane])
-                    box[group, axis, child % LANES] = low
-                    box[group, 3 + axis, child % LANES] = high
+                    boxes[b, group, axis, child % LANES] = least_of(load(boxes, (b, below, axis, 0)))
+                    boxes[b, group, 3 + axis, child % LANES] = greatest_of(load(boxes, (b, below, 3 + axis, 0)))

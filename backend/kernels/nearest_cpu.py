@@ -7,43 +7,42 @@ both are the same expression. Nothing is allocated per query.
 
 import numpy as np
 
-from .block_tree import LANES, BlockTree
+from .block_tree import BlockTree
 from .compiled import compiled
+from .lanes import (
+    LANES,
+    bits_below,
+    everywhere,
+    greater,
+    greatest_of,
+    lesser,
+    load,
+    lowest_bit,
+    store,
+    where_less,
+)
 from .threads import parallel_for
 
 INFINITE = np.float32(np.inf)
-WIDE = 32
-LARGEST = np.finfo(np.float32).max  # stands for infinity where infinities would be subtracted
+WIDE = 2 * LANES
+STACK = 12 * LANES  # a walk leaves at most 15 boxes behind on each level of the tree
+LARGEST = np.finfo(np.float32).max  # the distance of what has not been found yet
 NOTHING = np.float32(0)
 
 
 @compiled
-def _greatest(values):  # type: ignore[no-untyped-def]
-    """The greatest of 16 values, which are overwritten; by halves, because a running maximum is not vectorised."""
-    for lane in range(8):
-        values[lane] = max(values[lane], values[lane + 8])
-    for lane in range(4):
-        values[lane] = max(values[lane], values[lane + 4])
-    return max(max(values[0], values[2]), max(values[1], values[3]))
-
-
-@compiled
 def _nearest_one(  # type: ignore[no-untyped-def]
-    all_queries, query_order, all_query_boxes, lengths, all_targets, target_order, all_target_boxes, level_start,
-    first, last, squared, index,
+    queries, query_order, query_boxes, lengths, targets, target_order, target_boxes, level_start, first, last, near,
+    stack, squared, index,
 ):  # fmt: skip
-    """The nearest target of every query in the blocks first … last - 1, counted through all clouds."""
-    # x, y, z of the queries; squared distance so far; which four targets gave it (whole numbers, exact up to 2^24: one
-    # array for all, because the compiler must know that no two overlap).
-    lanes = np.empty((5, LANES), np.float32)
-    child = np.empty(LANES, np.float32)
-    stack_near = np.empty(LANES * 12, np.float32)
-    stack_level = np.empty(LANES * 12, np.int64)
-    stack_node = np.empty(LANES * 12, np.int64)
+    """The nearest target of every query in the blocks first … last - 1, counted through all clouds.
+
+    near: (16 + STACK,) float32, 16 numbers to work with and a stack's distances; stack: (2, STACK) int64, its boxes.
+    """
     top_level = len(level_start) - 2
-    seed = -1
-    blocks = all_queries.shape[1]
-    cloud = -1
+    blocks = queries.shape[1]
+    seed = cloud = -1
+    distance = near[LANES:]
     for place in range(first, last):
         block = place % blocks
         if place // blocks != cloud:
@@ -51,159 +50,130 @@ def _nearest_one(  # type: ignore[no-untyped-def]
             seed = -1
         if block * LANES >= lengths[cloud]:
             continue
-        queries, query_boxes = all_queries[cloud], all_query_boxes[cloud]
-        targets, target_boxes = all_targets[cloud], all_target_boxes[cloud]
-        for lane in range(LANES):
-            lanes[0, lane] = queries[block, 0, lane]
-            lanes[1, lane] = queries[block, 1, lane]
-            lanes[2, lane] = queries[block, 2, lane]
-            lanes[3, lane] = LARGEST
-            lanes[4, lane] = NOTHING
-        group, slot = block // LANES, block % LANES
-        low_x, high_x = query_boxes[group, 0, slot], query_boxes[group, 3, slot]
-        low_y, high_y = query_boxes[group, 1, slot], query_boxes[group, 4, slot]
-        low_z, high_z = query_boxes[group, 2, slot], query_boxes[group, 5, slot]
+        x = load(queries, (cloud, block, 0, 0))
+        y = load(queries, (cloud, block, 1, 0))
+        z = load(queries, (cloud, block, 2, 0))
+        own = query_boxes[cloud, block // LANES]
+        slot = block % LANES
+        low_x, high_x, low_y, high_y = own[0, slot], own[3, slot], own[1, slot], own[4, slot]
+        low_z, high_z = own[2, slot], own[5, slot]
+        best = everywhere(LARGEST)
+        which = everywhere(NOTHING)  # the four targets that gave it: whole numbers, exact up to 2^24
         bound = INFINITE
-        stack_near[0], stack_level[0], stack_node[0] = NOTHING, top_level, 0
+        distance[0], stack[0, 0], stack[1, 0] = NOTHING, top_level, 0
         top = 1
         if seed >= 0:  # the last block's neighbour: likely near, so that the walk has a bound from the start
-            stack_near[1], stack_level[1], stack_node[1] = NOTHING, -1, seed
+            distance[1], stack[0, 1], stack[1, 1] = NOTHING, -1, seed
             top = 2
         visited_seed = -1
         while top > 0:
             top -= 1
-            if stack_near[top] >= bound:
+            if distance[top] >= bound:
                 continue
-            level, node = stack_level[top], stack_node[top]
+            level, node = stack[0, top], stack[1, top]
             if level >= 0:
-                group = level_start[level] + node
-                for lane in range(LANES):
-                    dx = max(max(target_boxes[group, 0, lane] - high_x, low_x - target_boxes[group, 3, lane]), NOTHING)
-                    dy = max(max(target_boxes[group, 1, lane] - high_y, low_y - target_boxes[group, 4, lane]), NOTHING)
-                    dz = max(max(target_boxes[group, 2, lane] - high_z, low_z - target_boxes[group, 5, lane]), NOTHING)
-                    child[lane] = dx * dx + dy * dy + dz * dz
+                boxes = target_boxes[cloud, level_start[level] + node]
+                dx = greater(greater(load(boxes, (0, 0)) - high_x, low_x - load(boxes, (3, 0))), NOTHING)
+                dy = greater(greater(load(boxes, (1, 0)) - high_y, low_y - load(boxes, (4, 0))), NOTHING)
+                dz = greater(greater(load(boxes, (2, 0)) - high_z, low_z - load(boxes, (5, 0))), NOTHING)
+                between = dx * dx + dy * dy + dz * dz
+                store(near, (0,), between)
+                nearer = bits_below(between, bound)
                 base = top
-                for lane in range(LANES):
-                    near = child[lane]
-                    if near < bound:
-                        spot = top  # the nearest goes on top
-                        while spot > base and stack_near[spot - 1] < near:
-                            stack_near[spot] = stack_near[spot - 1]
-                            stack_node[spot] = stack_node[spot - 1]
-                            spot -= 1
-                        stack_near[spot], stack_node[spot], stack_level[top] = near, node * LANES + lane, level - 1
-                        top += 1
+                while nearer != 0:
+                    lane = lowest_bit(nearer)
+                    nearer &= nearer - 1
+                    spot = top  # the nearest goes on top
+                    while spot > base and distance[spot - 1] < near[lane]:
+                        distance[spot] = distance[spot - 1]
+                        stack[1, spot] = stack[1, spot - 1]
+                        spot -= 1
+                    distance[spot], stack[1, spot], stack[0, top] = near[lane], node * LANES + lane, level - 1
+                    top += 1
                 continue
             if node == visited_seed:
                 continue
             if visited_seed < 0:
                 visited_seed = node
-            group, slot = node // LANES, node % LANES
-            box_low_x, box_high_x = target_boxes[group, 0, slot], target_boxes[group, 3, slot]
-            box_low_y, box_high_y = target_boxes[group, 1, slot], target_boxes[group, 4, slot]
-            box_low_z, box_high_z = target_boxes[group, 2, slot], target_boxes[group, 5, slot]
-            # Box distance minus distance so far: negative for queries that the block may help.
-            for lane in range(LANES):
-                dx = max(max(box_low_x - lanes[0, lane], lanes[0, lane] - box_high_x), NOTHING)
-                dy = max(max(box_low_y - lanes[1, lane], lanes[1, lane] - box_high_y), NOTHING)
-                dz = max(max(box_low_z - lanes[2, lane], lanes[2, lane] - box_high_z), NOTHING)
-                child[lane] = lanes[3, lane] - (dx * dx + dy * dy + dz * dz)
-            if _greatest(child) <= NOTHING:
+            boxes = target_boxes[cloud, node // LANES]
+            slot = node % LANES
+            dx = greater(greater(boxes[0, slot] - x, x - boxes[3, slot]), NOTHING)
+            dy = greater(greater(boxes[1, slot] - y, y - boxes[4, slot]), NOTHING)
+            dz = greater(greater(boxes[2, slot] - z, z - boxes[5, slot]), NOTHING)
+            if bits_below(dx * dx + dy * dy + dz * dz, best) == 0:  # no query of the block can gain
                 continue
-            for part in range(4):
-                j = part * 4
-                x0, y0, z0 = targets[node, 0, j], targets[node, 1, j], targets[node, 2, j]
-                x1, y1, z1 = targets[node, 0, j + 1], targets[node, 1, j + 1], targets[node, 2, j + 1]
-                x2, y2, z2 = targets[node, 0, j + 2], targets[node, 1, j + 2], targets[node, 2, j + 2]
-                x3, y3, z3 = targets[node, 0, j + 3], targets[node, 1, j + 3], targets[node, 2, j + 3]
-                name = np.float32(node * 4 + part)
-                for lane in range(LANES):
-                    x, y, z = lanes[0, lane], lanes[1, lane], lanes[2, lane]
-                    d0 = (x - x0) * (x - x0) + (y - y0) * (y - y0) + (z - z0) * (z - z0)
-                    d1 = (x - x1) * (x - x1) + (y - y1) * (y - y1) + (z - z1) * (z - z1)
-                    d2 = (x - x2) * (x - x2) + (y - y2) * (y - y2) + (z - z2) * (z - z2)
-                    d3 = (x - x3) * (x - x3) + (y - y3) * (y - y3) + (z - z3) * (z - z3)
-                    least = min(min(d0, d1), min(d2, d3))
-                    old = lanes[3, lane]
-                    lanes[4, lane] = name if least < old else lanes[4, lane]
-                    lanes[3, lane] = min(least, old)
-            for lane in range(LANES):
-                child[lane] = lanes[3, lane]
-            bound = _greatest(child)
-        for lane in range(LANES):
-            i = block * LANES + lane
-            if i >= lengths[cloud]:
-                break
-            four = int(lanes[4, lane])
-            node, j = four // 4, (four % 4) * 4
-            least, best = INFINITE, j
-            for t in range(j, j + 4):
-                dx = lanes[0, lane] - targets[node, 0, t]
-                dy = lanes[1, lane] - targets[node, 1, t]
-                dz = lanes[2, lane] - targets[node, 2, t]
-                d = dx * dx + dy * dy + dz * dz
+            for four in range(4):
+                least = everywhere(LARGEST)
+                for j in range(four * 4, four * 4 + 4):
+                    dx, dy, dz = (
+                        x - targets[cloud, node, 0, j],
+                        y - targets[cloud, node, 1, j],
+                        z - targets[cloud, node, 2, j],
+                    )
+                    least = lesser(dx * dx + dy * dy + dz * dz, least)
+                which = where_less(least, best, np.float32(node * 4 + four), which)
+                best = lesser(least, best)
+            bound = greatest_of(best)
+        store(near, (0,), which)
+        for lane in range(min(LANES, lengths[cloud] - block * LANES)):
+            four = int(near[lane])
+            seed, nearest, least = four >> 2, (four & 3) * 4, INFINITE
+            for j in range((four & 3) * 4, (four & 3) * 4 + 4):
+                d = NOTHING
+                for axis in range(3):
+                    step = queries[cloud, block, axis, lane] - targets[cloud, seed, axis, j]
+                    d += step * step
                 if d < least:
-                    least, best = d, t
-            squared[cloud, query_order[cloud, i], 0] = least
-            index[cloud, query_order[cloud, i], 0] = target_order[cloud, node * LANES + best]
-            seed = node
+                    least, nearest = d, j
+            given = query_order[cloud, block * LANES + lane]
+            squared[cloud, given, 0], index[cloud, given, 0] = least, target_order[cloud, seed * LANES + nearest]
 
 
 @compiled
-def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, squared, index):  # type: ignore[no-untyped-def]
-    """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets."""
-    lanes = np.empty((5, WIDE), np.float32)  # as in _nearest_one, but with eight targets a time
-    n = sources.shape[1]
-    rows = (n + WIDE - 1) // WIDE
+def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, rows, squared, index):  # type: ignore[no-untyped-def]
+    """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets.
+
+    rows: (4, 32) float32 to work with: x, y, z of the queries, and which eight targets hold the nearest.
+    """
+    count = (sources.shape[1] + WIDE - 1) // WIDE
     for place in range(first, last):
-        cloud, base = place // rows, place % rows * WIDE
-        length, target_length = lengths[cloud], target_lengths[cloud]
+        cloud, base = place // count, place % count * WIDE
+        length, last_target = lengths[cloud], target_lengths[cloud] - 1
         if base >= length:
             continue
-        source, target = sources[cloud], targets[cloud]
         for lane in range(WIDE):
-            i = min(base + lane, length - 1)
-            lanes[0, lane], lanes[1, lane], lanes[2, lane] = source[i, 0], source[i, 1], source[i, 2]
-            lanes[3, lane], lanes[4, lane] = LARGEST, NOTHING
-        for eight in range((target_length + 7) // 8):
-            j = min(eight * 8, max(target_length - 8, 0))  # the last eight overlap those before them
-            last_j = target_length - 1
-            j1, j2, j3 = min(j + 1, last_j), min(j + 2, last_j), min(j + 3, last_j)
-            j4, j5, j6, j7 = min(j + 4, last_j), min(j + 5, last_j), min(j + 6, last_j), min(j + 7, last_j)
-            x0, y0, z0 = target[j, 0], target[j, 1], target[j, 2]
-            x1, y1, z1 = target[j1, 0], target[j1, 1], target[j1, 2]
-            x2, y2, z2 = target[j2, 0], target[j2, 1], target[j2, 2]
-            x3, y3, z3 = target[j3, 0], target[j3, 1], target[j3, 2]
-            x4, y4, z4 = target[j4, 0], target[j4, 1], target[j4, 2]
-            x5, y5, z5 = target[j5, 0], target[j5, 1], target[j5, 2]
-            x6, y6, z6 = target[j6, 0], target[j6, 1], target[j6, 2]
-            x7, y7, z7 = target[j7, 0], target[j7, 1], target[j7, 2]
-            name = np.float32(j)
-            for lane in range(WIDE):
-                x, y, z = lanes[0, lane], lanes[1, lane], lanes[2, lane]
-                d0 = (x - x0) * (x - x0) + (y - y0) * (y - y0) + (z - z0) * (z - z0)
-                d1 = (x - x1) * (x - x1) + (y - y1) * (y - y1) + (z - z1) * (z - z1)
-                d2 = (x - x2) * (x - x2) + (y - y2) * (y - y2) + (z - z2) * (z - z2)
-                d3 = (x - x3) * (x - x3) + (y - y3) * (y - y3) + (z - z3) * (z - z3)
-                d4 = (x - x4) * (x - x4) + (y - y4) * (y - y4) + (z - z4) * (z - z4)
-                d5 = (x - x5) * (x - x5) + (y - y5) * (y - y5) + (z - z5) * (z - z5)
-                d6 = (x - x6) * (x - x6) + (y - y6) * (y - y6) + (z - z6) * (z - z6)
-                d7 = (x - x7) * (x - x7) + (y - y7) * (y - y7) + (z - z7) * (z - z7)
-                least = min(min(min(d0, d1), min(d2, d3)), min(min(d4, d5), min(d6, d7)))
-                old = lanes[3, lane]
-                lanes[4, lane] = name if least < old else lanes[4, lane]
-                lanes[3, lane] = min(least, old)
+            for axis in range(3):
+                rows[axis, lane] = sources[cloud, min(base + lane, length - 1), axis]
+        x, y, z = load(rows, (0, 0)), load(rows, (1, 0)), load(rows, (2, 0))
+        u, v, w = load(rows, (0, LANES)), load(rows, (1, LANES)), load(rows, (2, LANES))
+        best = best_of_second = everywhere(LARGEST)
+        which = which_of_second = everywhere(NOTHING)
+        for start in range(0, last_target + 1, 8):
+            least = least_of_second = everywhere(LARGEST)
+            for t in range(start, start + 8):
+                j = min(t, last_target)
+                tx, ty, tz = targets[cloud, j, 0], targets[cloud, j, 1], targets[cloud, j, 2]
+                dx, dy, dz = x - tx, y - ty, z - tz
+                du, dv, dw = u - tx, v - ty, w - tz
+                least = lesser(dx * dx + dy * dy + dz * dz, least)
+                least_of_second = lesser(du * du + dv * dv + dw * dw, least_of_second)
+            which = where_less(least, best, np.float32(start), which)
+            which_of_second = where_less(least_of_second, best_of_second, np.float32(start), which_of_second)
+            best = lesser(least, best)
+            best_of_second = lesser(least_of_second, best_of_second)
+        store(rows, (3, 0), which)
+        store(rows, (3, LANES), which_of_second)
         for lane in range(min(WIDE, length - base)):
-            j = int(lanes[4, lane])
-            least, best = INFINITE, j
-            for t in range(j, min(j + 8, target_length)):
-                dx = lanes[0, lane] - target[t, 0]
-                dy = lanes[1, lane] - target[t, 1]
-                dz = lanes[2, lane] - target[t, 2]
-                d = dx * dx + dy * dy + dz * dz
-                if d < least:
-                    least, best = d, t
-            squared[cloud, base + lane, 0], index[cloud, base + lane, 0] = least, best
+            start = nearest = int(rows[3, lane])
+            closest = INFINITE
+            for j in range(start, min(start + 8, last_target + 1)):
+                d = NOTHING
+                for axis in range(3):
+                    step = rows[axis, lane] - targets[cloud, j, axis]
+                    d += step * step
+                if d < closest:
+                    closest, nearest = d, j
+            squared[cloud, base + lane, 0], index[cloud, base + lane, 0] = closest, nearest
 
 
 @compiled
@@ -308,7 +278,8 @@ def search(searches: list[Search]) -> None:
             if squared.shape[2] == 1:
                 _nearest_one(
                     queries.points, queries.order, queries.boxes, queries.lengths, targets.points, targets.order,
-                    targets.boxes, targets.level_start, first, last, squared, index,
+                    targets.boxes, targets.level_start, first, last, np.empty(LANES + STACK, np.float32),
+                    np.empty((2, STACK), np.int64), squared, index,
                 )  # fmt: skip
             else:
                 _nearest_several(
@@ -330,7 +301,7 @@ def search_by_pairs(searches: list[PairSearch]) -> None:
         for (*clouds, squared, index), offset, end in zip(searches, offsets, offsets[1:], strict=False):
             first, last = max(start, offset) - offset, min(stop, end) - offset
             if first < last:
-                _nearest_by_pairs(*clouds, first, last, squared, index)
+                _nearest_by_pairs(*clouds, first, last, np.empty((4, WIDE), np.float32), squared, index)
 
     parallel_for(search_range, int(offsets[-1]), grain=16)
 

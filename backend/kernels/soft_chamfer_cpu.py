@@ -11,8 +11,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .block_tree import LANES, BlockTree
+from .block_tree import BlockTree
 from .compiled import compiled
+from .lanes import LANES
 from .threads import parallel_for
 
 NOTHING = np.float32(0)

@@ -2,7 +2,9 @@
 
 Vertices go to the zero level along the gradient, as in the normal flow of level sets (Osher and Fedkiw 2003), and are
 then evened out within the surface (tangential relaxation, as in Botsch and Kobbelt, "A remeshing approach to
-multiresolution modeling", 2004), so that a mesh with one topology can be a shape key of every shape on the way.
+multiresolution modeling", 2004), so that a mesh with one topology can be a shape key of every shape on the way. Where
+a part of the shape goes, its faces end up folded on what is left; there the patch is laid anew, as the harmonic surface
+with uniform weights that its border spans (flat ones have no folds: Tutte, "How to draw a graph", 1963).
 Between two fields the surface goes through blends of their values on a coarse grid, which cost next to nothing; on
 arrival the field itself has the last word.
 """
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, identity
+from scipy.sparse.linalg import splu
 
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
@@ -36,6 +39,10 @@ RELAXATION = 0.5
 TRUSTED = 1.2
 """Cells from the surface within which the field's own values count. Farther off a network's level flattens out, and a
 vertex whose part of the shape has gone would find no way to the rest."""
+RINGS = (2, 3, 5, 8)
+"""How far around a fold the surface is laid anew, in edges: at first as little as can be."""
+STAYS = 1e-4
+"""How strongly vertices are held where they are when a patch without a border is laid anew."""
 _CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
 
 
@@ -61,6 +68,7 @@ class SurfaceCarrier:
         links = csr_matrix((np.ones(len(start), dtype=np.float32), (start, end)), shape=(len(vertices),) * 2)
         links = ((links + links.T) > 0).astype(np.float32)
         degree = np.maximum(np.asarray(links.sum(axis=1)).reshape(-1), 1)
+        self._links = links
         self._mean_of_neighbors = diags(1 / degree).dot(links).tocsr()
         self._edge = float(np.linalg.norm(vertices[start] - vertices[end], axis=1).mean())
 
@@ -73,14 +81,31 @@ class SurfaceCarrier:
                 check_cancelled(cancelled)
                 self._follow(self._values + change * (part / PARTS))
         self._values = values
-        gradient = np.zeros_like(before)
-        for _ in range(POLISHES):
-            check_cancelled(cancelled)
-            distance, gradient = distance_and_gradient(field, self._vertices)
-            self._vertices = self._vertices + _to_surface(distance, gradient)
+        self._vertices, gradient = _polished(field, self._vertices, cancelled)
         inverted = inverted_faces(self._vertices, self._faces, gradient)
+        for rings in RINGS:
+            if not inverted.any():
+                break
+            vertices, gradient = _polished(field, self._laid_anew(inverted, rings), cancelled)
+            still = inverted_faces(vertices, self._faces, gradient)
+            if still.sum() < inverted.sum():
+                self._vertices, inverted = vertices, still
         move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
         return Carried(self._vertices, float(move), float(inverted.mean()))
+
+    def _laid_anew(self, folded: np.ndarray, rings: int) -> np.ndarray:
+        """The vertices, with those around folded faces (F,) bool in the mean of their neighbours."""
+        free = np.zeros(len(self._vertices), dtype=bool)
+        free[self._faces[folded]] = True
+        for _ in range(rings):
+            free |= self._links @ free.astype(np.float32) > 0
+        inner = np.flatnonzero(free)
+        laplacian = identity(len(inner)) - self._mean_of_neighbors[inner][:, inner]
+        border = self._mean_of_neighbors[inner] @ np.where(free[:, None], 0, self._vertices)
+        solve = splu((laplacian + STAYS * identity(len(inner))).tocsc())
+        vertices = self._vertices.copy()
+        vertices[inner] = solve.solve((border + STAYS * self._vertices[inner]).astype(np.float64))
+        return vertices
 
     def _follow(self, values: np.ndarray) -> None:
         """Bring the vertices to the zero level of a coarse grid."""
@@ -103,6 +128,16 @@ class SurfaceCarrier:
         folded[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = 1
         need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ folded)
         self._vertices = (self._vertices + RELAXATION * need[:, None] * tangential).astype(np.float32)
+
+
+def _polished(field: Field, vertices: np.ndarray, cancelled: IsCancelled | None) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices (V, 3) on the field's surface, and its gradient (V, 3) there."""
+    gradient = np.zeros_like(vertices)
+    for _ in range(POLISHES):
+        check_cancelled(cancelled)
+        distance, gradient = distance_and_gradient(field, vertices)
+        vertices = (vertices + _to_surface(distance, gradient)).astype(np.float32)
+    return vertices, gradient
 
 
 def _grid_values(field: Field) -> np.ndarray:

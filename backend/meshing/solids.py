@@ -12,14 +12,14 @@ unconnected has more, specks in the air have less."""
 
 
 def keep_solids(
-    vertices: np.ndarray, faces: np.ndarray, smallest_share: float = SMALLEST_SHARE
+    vertices: np.ndarray, faces: np.ndarray, smallest_share: float = SMALLEST_SHARE, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The outer surfaces of the object's parts: vertices (V', 3), faces (F', 3).
 
     Of the closed, outward surface's connected parts these go: cavities (they enclose negative volume; nobody sees
     them, and they trouble printing, simplification and UVs), parts that lie inside another one (islands in such a
-    cavity), and parts with less than `smallest_share` of the largest part's volume. Nothing is left of a surface that
-    encloses no volume.
+    cavity), parts with less than `smallest_share` of the largest part's volume, and all but the `most` largest. Nothing
+    is left of a surface that encloses no volume.
     """
     if not len(faces):
         return vertices, faces
@@ -29,6 +29,8 @@ def keep_solids(
     largest_first = np.argsort(-volume, kind="stable")
     kept: list[int] = []
     for index in largest_first[volume[largest_first] > max(smallest_share * volume.max(initial=0), 0)]:
+        if len(kept) == most:
+            break
         point = vertices[faces[np.argmax(part == index), 0]]
         if not any(_encloses(vertices[faces[part == other]], point) for other in kept):
             kept.append(int(index))

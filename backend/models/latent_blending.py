@@ -20,11 +20,11 @@ OPPOSITE = 1e-3
 """Directions whose mean is shorter than this point opposite ways: no arc between them is the shortest."""
 
 
-def walk_weights(count: int, steps: int) -> np.ndarray:
-    """The weights (steps, count) float64 of `steps` even steps through `count` shapes in their order, both ends
-    included; each row adds up to 1, and has one or two neighbouring entries that are not 0."""
-    place = np.linspace(0, count - 1, steps)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(count))).round(12)
+def walk_weights(count: int, places: Sequence[float]) -> np.ndarray:
+    """The weights (len(places), count) float64 on a walk through `count` shapes in their order, at places from 0, the
+    first shape, to count − 1, the last; each row adds up to 1, and has one or two neighbouring entries that are not 0.
+    """
+    return np.maximum(0, 1 - np.abs(np.asarray(places)[:, None] - np.arange(count))).round(12)
 
 
 def blend(

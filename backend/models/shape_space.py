@@ -9,7 +9,7 @@ Latents are grids (C, 8, 8, 8) float32; meshes lie in model space, the cube [−
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..representations.field import Field
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
 from .candidates import most_whole
 from .conditions import IMAGE_SIZE, Conditions
+from .latent_blending import blend
 from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
 from .observation import Observation
 from .part_completion import complete
@@ -192,6 +193,13 @@ class ShapeSpace:
             raise InputError(f"A latent must have the shape {shape}, not {tuple(latent.shape)}.")
         with torch.no_grad():
             return LatentField(self.autoencoder, self.autoencoder.decoder.grids(latent[None].to(self.device)))
+
+    def blend(self, latents: Sequence[Tensor], weights: Sequence[float], *, path: str = "linear") -> Tensor:
+        """One latent (C, 8, 8, 8) between several of that shape, or beyond them: `blend([a, b, c], [1, 1, -1])` is the
+        arithmetic a + b − c. Weights are made to add up to 1; `path` is "linear" or, without negative weights,
+        "spherical". Raises InputError when the weights do not fit or add up to 0.
+        """
+        return blend(latents, weights, components=self.components, path=path)
 
     def encode(self, mesh: Mesh) -> Tensor:
         """The latent (C, 8, 8, 8) float32 of `mesh`, which lies in model space ([−1, 1]³).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Protocol
@@ -16,6 +17,7 @@ from ..data.surface import sample_surface
 from ..errors import InputError
 from ..mesh import Mesh
 from ..meshing.carry import SurfaceCarrier
+from ..meshing.even_steps import measure_path, share_steps
 from ..meshing.mesh_from_field import TEXTURE_SIZE, mesh_from_field
 from ..models.latent_blending import blend, walk_weights
 from ..models.principal_components import PrincipalComponents
@@ -23,11 +25,16 @@ from ..progress import IsCancelled, Preview, Progress
 from ..recipe import VERSION, Recipe, Result
 from ..representations.field import Field
 from .finishing import check_weights, version_notes
-from .placement import model_transform, standing_transform
+from .loaded_models import encoded_inputs
+from .placement import model_transform
 from .stages import Stages
 
 COMPARED_POINTS = 8192
 MANY_FACES = 500_000
+FINEST_MEASURED = 64
+"""Cells along each side of the grid that paths are measured on, at most."""
+SHARE_OF_ENCODING = 0.2
+"""Of the stage "Sampling"; the rest is for measuring the path."""
 FOLDED_SHARE = 0.01
 """From this share of turned faces on, the user is told that one topology does not fit all steps."""
 SHARES_OF_STEP = {"Extracting": (0.0, 0.6), "Simplifying": (0.6, 0.1), "Texturing": (0.7, 0.3)}
@@ -54,12 +61,18 @@ class ShapeCoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Input:
-    """One of the meshes: in model space, with its largest extent in metres and its latent."""
+    """One of the meshes: in model space, with its latent, its largest extent in metres, and notes for the user."""
 
     name: str
     mesh: Mesh
     size: float
     latent: torch.Tensor
+    notes: tuple[str, ...]
+
+    @property
+    def low(self) -> float:
+        """Where it stands, in model space."""
+        return float(self.mesh.vertices[:, 2].min())
 
 
 def run(
@@ -72,10 +85,11 @@ def run(
 ) -> Result:
     """Make the shapes of a valid recipe of the method "latent interpolation".
 
-    All steps stand at one place, in sizes between those of the inputs. With the output "meshes" they are
-    `Result.meshes`; with "shape keys" the first mesh's vertices follow the surface, and `Result.shape_keys` has where
-    they are in each step. Raises InputError (a file, weights that make no shape), MachineError (the model's weights)
-    or Cancelled; `cancelled` is asked at every piece of meshing. Every finished step goes to `preview`.
+    All steps stand at one place, in sizes between those of the inputs, and are about equally far apart. With the output
+    "meshes" they are `Result.meshes`; with "shape keys" and "keyframes" the first mesh's vertices follow the surface,
+    and `Result.shape_keys` has where they are in each step. Raises InputError (a file, weights that make no shape),
+    MachineError (the model's weights) or Cancelled; `cancelled` is asked at every piece of meshing. Every finished step
+    goes to `preview`.
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
@@ -86,22 +100,23 @@ def run(
     inputs: list[_Input] = []
     names: tuple[str, ...] = recipe.inputs["meshes"]  # type: ignore[assignment]
     for index, name in enumerate(names):
-        stages("Sampling", index / len(names))
-        inputs.append(_encoded(name, shape_space, notes))
-    walk = _Walk(recipe, inputs, shape_space)
+        stages("Sampling", SHARE_OF_ENCODING * index / len(names))
+        inputs.append(_remembered(name, shape_space))
+        notes += [note for note in inputs[-1].notes if note not in notes]
+    walk = _Walk(recipe, inputs, shape_space, stages, cancelled)
     stages("Sampling", 1.0)
 
     following: tuple[Mesh, ...] = ()
     keys = None
-    if recipe.parameters["output"] == "shape keys":
-        first, keys = _morph(walk, stages, cancelled, preview)
-    else:
+    if recipe.parameters["output"] == "meshes":
         first, *rest = _separate(walk, stages, cancelled, preview)
         following = tuple(rest)
+    else:
+        first, keys = _morph(walk, stages, cancelled, preview)
     stages("Extracting", 1.0)
     return Result(
         mesh=first,
-        transform=standing_transform(first.vertices, walk.size(0)),
+        transform=walk.transform(0),
         recipe=dataclasses.replace(recipe, weights=dict(shape_space.weights), version=VERSION),
         timings=stages.timings(),
         notes=notes + walk.notes,
@@ -110,21 +125,76 @@ def run(
     )
 
 
+def _remembered(name: str, shape_space: ShapeCoder) -> _Input:
+    """The mesh file of that name, read and encoded; or as it was last time when it has not changed, so that a slider
+    between two meshes is answered at once."""
+    try:
+        state = os.stat(name)
+    except OSError:
+        return _encoded(name, shape_space)  # which says what is wrong
+    key = (os.path.abspath(name), state.st_mtime_ns, state.st_size, *sorted(shape_space.weights.items()))
+    return encoded_inputs.get(key, lambda: _encoded(name, shape_space))
+
+
 class _Walk:
     """The steps: for each the weights of the inputs, and what comes of them."""
 
-    def __init__(self, recipe: Recipe, inputs: Sequence[_Input], shape_space: ShapeCoder) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        inputs: Sequence[_Input],
+        shape_space: ShapeCoder,
+        stages: Stages,
+        cancelled: IsCancelled | None,
+    ) -> None:
         self._parameters = recipe.parameters
         self._inputs, self._space = inputs, shape_space
         self.notes: list[str] = []
         chosen = recipe.parameters["blend"]
+        self._most_parts: list[int | None] = [None]
         if chosen:
             self.weights = np.array([chosen], dtype=np.float64)
         else:
-            self.weights = walk_weights(len(inputs), int(recipe.parameters["steps"]))
+            self.weights, self._most_parts = self._even_steps(stages, cancelled)
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def _even_steps(self, stages: Stages, cancelled: IsCancelled | None) -> tuple[np.ndarray, list[int | None]]:
+        """The weights (steps, inputs) of steps that are about equally far apart, and how many parts each may have."""
+        count, steps = len(self._inputs), int(self._parameters["steps"])
+        detail = min(int(self._parameters["detail"]), FINEST_MEASURED)
+        paths = []
+        for index in range(count - 1):
+
+            def told(done: float, index: int = index) -> None:
+                share = SHARE_OF_ENCODING + (1 - SHARE_OF_ENCODING) * (index + done) / (count - 1)
+                stages("Sampling", share)
+
+            paths.append(
+                measure_path(
+                    lambda parameter, index=index: self.field(walk_weights(count, [index + parameter])[0]),
+                    max(steps // (count - 1), 2),
+                    detail=detail,
+                    progress=told,
+                    cancelled=cancelled,
+                )
+            )
+        if steps < count:  # too few to pass each input
+            joined = np.concatenate([[0.0], np.cumsum([path.length for path in paths])])
+            along = np.linspace(0, joined[-1], steps)
+            index_of = np.clip(np.searchsorted(joined, along, side="right") - 1, 0, count - 2)
+            places = [
+                index + float(paths[index].place([(at - joined[index]) / max(paths[index].length, 1e-12)])[0])
+                for at, index in zip(along, index_of, strict=True)
+            ]
+        else:
+            places = [0.0]
+            for index, intervals in enumerate(share_steps([path.length for path in paths], steps - 1)):
+                places += (index + paths[index].place(np.arange(1, intervals + 1) / intervals)).tolist()
+        between = [paths[min(int(place), count - 2)].most_parts for place in places]
+        parts = [None if place == int(place) else most for place, most in zip(places, between, strict=True)]
+        return walk_weights(count, places), parts
 
     def field(self, weights: np.ndarray) -> Field:
         """The field of the shape with these weights (number of inputs,)."""
@@ -133,11 +203,16 @@ class _Walk:
         latent = blend(latents, weights.tolist(), components=self._space.components, path=path)
         return self._space.field(latent)
 
-    def size(self, step: int) -> float:
-        """The largest extent of a step in metres."""
+    def transform(self, step: int) -> np.ndarray:
+        """(4, 4) float64, from model space to metres: size and ground change evenly with the weights, however a shape's
+        outermost points come and go."""
         shares = np.maximum(self.weights[step], 0)
-        sizes = [given.size for given in self._inputs]
-        return float(shares @ sizes / max(shares.sum(), 1e-9)) or max(sizes)
+        shares = shares / max(shares.sum(), 1e-9)
+        sizes, lows = (np.array([getattr(given, name) for given in self._inputs]) for name in ("size", "low"))
+        scale = float(shares @ sizes) / 1.8
+        placed = np.diag([scale, scale, scale, 1.0])
+        placed[2, 3] = -scale * float(shares @ lows)
+        return placed
 
     def compare(self, step: int, mesh: Mesh) -> None:
         """Note how near the mesh of a step, in model space, comes to the input that it is to give back, if any."""
@@ -155,6 +230,7 @@ class _Walk:
             detail=int(self._parameters["detail"]),
             face_count=int(self._parameters["face_count"]),
             texture_size=TEXTURE_SIZE if self._parameters["texture"] else None,
+            most_parts=self._most_parts[step],
             progress=progress,
             cancelled=cancelled,
         )
@@ -171,32 +247,30 @@ class _Part:
         self._stages("Extracting", (self._index + begin + share * fraction) / self._count)
 
 
-def _encoded(name: str, shape_space: ShapeCoder, notes: list[str]) -> _Input:
-    """Read and encode one mesh file; a note for the user says how well its latent gives it back."""
+def _encoded(name: str, shape_space: ShapeCoder) -> _Input:
+    """Read and encode one mesh file."""
     title = PurePath(name).stem
     mesh = read_mesh(name)
     size = float(np.ptp(mesh.vertices, axis=0).max())
     if size <= 0:
         raise InputError(f"'{title}' is a single point: choose a mesh with a surface.")
     mesh = mesh.transformed(model_transform(mesh.vertices))
+    notes: tuple[str, ...] = ()
     if len(mesh.faces) > MANY_FACES:
-        notes.append(f"'{title}' has {len(mesh.faces):,} faces: points on its surface stand for them.")
-    return _Input(title, mesh, size, shape_space.encode(mesh))
+        notes = (f"'{title}' has {len(mesh.faces):,} faces: points on its surface stand for them.",)
+    return _Input(title, mesh, size, shape_space.encode(mesh), notes)
 
 
 def _separate(walk: _Walk, stages: Stages, cancelled: IsCancelled | None, preview: Preview | None) -> list[Mesh]:
     """A mesh for each step, all in the model space of the first, where they stand at one place."""
     meshes: list[Mesh] = []
-    origin = np.eye(4)
     for step in range(len(walk)):
         mesh = walk.mesh(step, _Part(stages, step, len(walk)), cancelled)
-        standing = standing_transform(mesh.vertices, walk.size(step))
-        if step == 0:
-            origin = np.linalg.inv(standing)
         if preview is not None:
-            preview(mesh.transformed(standing))
+            preview(mesh.transformed(walk.transform(step)))
         walk.compare(step, mesh)
-        meshes.append(mesh.transformed(origin @ standing) if step else mesh)
+        to_first = np.linalg.inv(walk.transform(0)) @ walk.transform(step)
+        meshes.append(mesh.transformed(to_first) if step else mesh)
     return meshes
 
 
@@ -205,9 +279,10 @@ def _morph(
 ) -> tuple[Mesh, np.ndarray]:
     """The first step's mesh, and where its vertices are in each step (K, V, 3), in its model space."""
     first = walk.mesh(0, _Part(stages, 0, len(walk)), cancelled)
-    standing = standing_transform(first.vertices, walk.size(0))
-    origin = np.linalg.inv(standing)
+    origin = np.linalg.inv(walk.transform(0))
     walk.compare(0, first)
+    if preview is not None:
+        preview(first.transformed(walk.transform(0)))
     carrier = SurfaceCarrier(first.vertices, first.faces, walk.field(walk.weights[0]))
     keys = [first.vertices]
     moves: list[float] = []
@@ -217,12 +292,11 @@ def _morph(
         stages("Extracting", (step + 1) / len(walk))
         moves.append(carried.largest_move / 1.8)
         inverted.append(carried.inverted)
-        standing = standing_transform(carried.vertices, walk.size(step))
         placed = Mesh(carried.vertices, first.faces, first.colors)
         walk.compare(step, placed)
         if preview is not None:
-            preview(placed.transformed(standing))
-        keys.append(placed.transformed(origin @ standing).vertices)
+            preview(placed.transformed(walk.transform(step)))
+        keys.append(placed.transformed(origin @ walk.transform(step)).vertices)
     walk.notes.append(
         f"Largest move of a vertex in each step, in % of the size: {_percentages(moves)}; faces turned over: "
         f"at most {100 * max(inverted, default=0):.1f} %."

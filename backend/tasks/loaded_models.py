@@ -1,14 +1,19 @@
-"""The models that this process holds: loaded once for each device, let go on request."""
+"""What this process holds: models, loaded once for each device, and the inputs that were encoded last.
+
+Both are let go on request."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable, Hashable
 from functools import lru_cache
+from typing import Any
 
 import torch
 
 from ..errors import MachineError
 from ..models.shape_space import ShapeSpace
+from ..recipe import MOST_MESHES
 
 
 def choose_device(name: str) -> str:
@@ -28,9 +33,33 @@ def shape_space(device: str) -> ShapeSpace:
     return ShapeSpace.load(device)
 
 
+class RecentlyUsed:
+    """The values that were asked for last, at most `size` of them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._kept: dict[Hashable, Any] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of `key`, made when it is not there."""
+        value = self._kept.pop(key) if key in self._kept else make()
+        self._kept[key] = value  # the last used comes last
+        while len(self._kept) > self.size:
+            del self._kept[next(iter(self._kept))]
+        return value
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+encoded_inputs = RecentlyUsed(MOST_MESHES)
+"""Meshes with their latents, by file and weights."""
+
+
 def release_models() -> None:
-    """Give the models' memory back; the next task loads them again."""
+    """Give the memory of models and inputs back; the next task loads them again."""
     shape_space.cache_clear()
+    encoded_inputs.clear()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

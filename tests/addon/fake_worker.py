@@ -8,7 +8,8 @@ fail input / fail machine / fail odd        raises InputError, MachineError, Zer
 die          ends the process with code 7, a last word in the log
 killed       is killed, as the system does when memory runs out
 
-A latent interpolation gives tetrahedra, as a series or with shape keys.
+A latent interpolation gives tetrahedra, as a series or with shape keys; a blend one that is higher by the last weight's
+share.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ def tetrahedron() -> Any:
 def series(recipe: Any) -> Any:
     """As many tetrahedra as the recipe has steps, or one that grows by half of its height a step."""
     first, steps = tetrahedron(), recipe.parameters["steps"]
+    if recipe.parameters["blend"]:
+        share = recipe.parameters["blend"][-1] / sum(recipe.parameters["blend"])
+        stretched = mesh_module.Mesh(first.vertices * np.array([1, 1, 1 + share]), first.faces, first.colors)
+        return recipe_module.Result(stretched, np.eye(4), recipe, {"Extracting": 0.5}, [])
     notes = ["Given back to within 1.0 % of its size on average."]
     keys = following = None
-    if recipe.parameters["output"] == "shape keys":
+    if recipe.parameters["output"] != "meshes":
         keys = np.stack([first.vertices * np.array([1, 1, 1 + 0.5 * step]) for step in range(steps)])
     else:
         following = (tetrahedron(),) * (steps - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -75,25 +76,164 @@ def test_steps_become_a_row_of_objects_with_one_recipe(session, finish):
     assert session.notes == ["Given back to within 1.0 % of its size on average."]
 
 
-def test_shape_keys_become_one_object_that_plays_through_them(session, finish):
+def make_morph(finish, output, steps=4):
     select(add_cube("Chair"), add_cube("Sofa"))
     settings = bpy.context.scene.gen3d_interpolation
-    settings.steps, settings.output = 4, "shape keys"
+    settings.steps, settings.output = steps, output
     bpy.ops.gen3d.interpolate()
     finish()
     (item,) = (item for item in bpy.data.objects if "gen3d_recipe" in item)
+    return item
+
+
+def height(item):
+    return item.evaluated_get(bpy.context.evaluated_depsgraph_get()).dimensions.z
+
+
+def test_shape_keys_are_set_by_hand(session, finish):
+    item = make_morph(finish, "shape keys")
     keys = item.data.shape_keys
     assert [key.name for key in keys.key_blocks] == ["Step 1", "Step 2", "Step 3", "Step 4"] and not keys.use_relative
+    assert keys.animation_data is None
+    first = height(item)
+    for key, times in zip(keys.key_blocks, (1, 1.5, 2, 2.5), strict=True):
+        keys.eval_time = key.frame
+        assert height(item) == pytest.approx(times * first, rel=1e-4)
 
-    def height(frame):
-        bpy.context.scene.frame_set(frame)
-        return item.evaluated_get(bpy.context.evaluated_depsgraph_get()).dimensions.z
+
+def test_keyframes_play_through_the_steps_from_the_scene_s_first_frame_on(session, finish):
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 10, 20
+    item = make_morph(finish, "keyframes")
+    assert (scene.frame_start, scene.frame_end) == (10, 46)
+
+    def height_at(frame):
+        scene.frame_set(frame)
+        return height(item)
 
     # The fake worker grows its tetrahedron by half of its height a step, and steps are 12 frames apart.
-    first = height(1)
-    assert height(13) == pytest.approx(1.5 * first, rel=0.2)
-    assert height(37) == pytest.approx(2.5 * first, rel=1e-4)
-    assert height(60) == pytest.approx(2.5 * first, rel=1e-4), "it stops at the last step"
+    first = height_at(10)
+    for frame, times in ((16, 1.25), (22, 1.5), (34, 2), (46, 2.5), (60, 2.5)):
+        assert height_at(frame) == pytest.approx(times * first, rel=1e-3)
+
+
+@pytest.fixture
+def shown(addon, monkeypatch):
+    """The ghosts that were shown, in order; a test has no window to look into."""
+    ghosts = []
+    monkeypatch.setattr(addon("preview"), "show", ghosts.append)
+    return ghosts
+
+
+def wait_for_preview(session, until):
+    until(lambda: (session.tick(), not session.queue.previewing)[1])
+
+
+def test_the_slider_shows_a_ghost_and_leaves_nothing_else_behind(session, addon, shown, until):
+    select(add_cube("Chair"), add_cube("Sofa"))
+    before = len(bpy.data.objects), len(bpy.data.meshes)
+    bpy.context.scene.gen3d_interpolation.share = 0.25
+    assert session.queue.previewing and session.error == ""
+    wait_for_preview(session, until)
+    (ghost,) = shown
+    assert np.ptp(ghost.vertices[:, 2]) == pytest.approx(1.8 * 1.25, rel=1e-5)
+    assert session.queue.jobs == [] and session.previews and not session.queue.busy
+    assert (len(bpy.data.objects), len(bpy.data.meshes)) == before
+    bpy.ops.gen3d.hide_preview()
+    assert shown[-1] is None and not session.previews
+
+
+def test_only_the_newest_place_of_the_slider_is_served(session, shown, until, addon):
+    select(add_cube("Chair"), add_cube("Sofa"))
+    settings = bpy.context.scene.gen3d_interpolation
+    asked = []
+    start = session.queue.start_worker
+
+    def watched():
+        worker = start()
+        generate = worker.generate
+        worker.generate = lambda job, recipe: (asked.append(recipe.parameters["blend"]), generate(job, recipe))
+        return worker
+
+    session.queue.start_worker = watched
+    for share in (0.1, 0.2, 0.3):
+        settings.share = share
+    session.tick()  # the worker begins with what was the newest then
+    for share in (0.6, 0.7, 0.8):
+        settings.share = share
+    wait_for_preview(session, until)
+    assert asked == [(0.7, 0.3), (0.2, 0.8)]
+    assert np.ptp(shown[-1].vertices[:, 2]) == pytest.approx(1.8 * 1.8, rel=1e-5)
+
+
+def test_one_drag_writes_the_objects_once_and_the_next_sees_what_changed(session, addon, monkeypatch, shown):
+    module = addon("operators.interpolation")
+    written = []
+    monkeypatch.setattr(module, "save_each", lambda context: written.append(1) or ["a.glb", "b.glb"])
+    monkeypatch.setattr(module, "_drag", module._Drag())
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    a, b, c = (add_cube(name) for name in "ABC")
+    settings = bpy.context.scene.gen3d_interpolation
+    select(a, b)
+    for share in (0.1, 0.2, 0.3):
+        clock[0] += 1
+        settings.share = share
+    assert len(written) == 1
+    clock[0] += 10
+    settings.share = 0.4
+    assert len(written) == 2
+    select(a, c)
+    settings.share = 0.5
+    assert len(written) == 3
+
+
+def test_a_blend_of_two_becomes_an_object(session, finish, shown):
+    select(add_cube("Chair"), add_cube("Sofa"))
+    settings = bpy.context.scene.gen3d_interpolation
+    settings.share, settings.output = 0.75, "keyframes"
+    assert bpy.ops.gen3d.blend() == {"FINISHED"}
+    finish()
+    (item,) = (item for item in bpy.data.objects if "gen3d_recipe" in item)
+    recipe = json.loads(item["gen3d_recipe"])
+    assert recipe["parameters"]["blend"] == [0.25, 0.75] and recipe["parameters"]["detail"] == settings.detail
+    assert item.dimensions.z == pytest.approx(1.8 * 1.75, rel=1e-4) and item.data.shape_keys is None
+
+
+def test_more_than_two_have_a_weight_each(session, finish, shown):
+    select(*(add_cube(name) for name in "CAB"))
+    settings = bpy.context.scene.gen3d_interpolation
+    settings.shares[:3] = (1.0, 0.5, 0.25)
+    bpy.ops.gen3d.blend()
+    finish()
+    (item,) = (item for item in bpy.data.objects if "gen3d_recipe" in item)
+    assert json.loads(item["gen3d_recipe"])["parameters"]["blend"] == [1.0, 0.5, 0.25]
+
+
+def test_a_slider_with_nothing_to_blend_says_so_in_the_panel(session, shown):
+    select(add_cube("One"))
+    bpy.context.scene.gen3d_interpolation.share = 0.3
+    assert "one is selected" in session.error and not session.queue.previewing
+
+
+def test_the_panel_has_sliders_for_what_is_selected(session, addon):
+    from tests.addon.test_panels import Layout
+
+    session.health._health = addon("runtime").Health(True, "Ready: Python 3.11 on cpu.")
+
+    def drawn():
+        layout = Layout()
+        addon("panels").GEN3D_PT_interpolation.draw(SimpleNamespace(layout=layout), bpy.context)
+        return layout
+
+    select(add_cube("One"))
+    assert drawn().operators() == ["gen3d.interpolate"]
+    select(*(item for item in bpy.data.objects), add_cube("Two"))
+    assert drawn().of("prop")[-1] == "share" and drawn().operators() == ["gen3d.interpolate", "gen3d.blend"]
+    select(*(item for item in bpy.data.objects), add_cube("Three"))
+    assert drawn().of("prop")[-3:] == ["shares"] * 3
+    session.previews = True
+    assert drawn().operators() == ["gen3d.interpolate", "gen3d.blend", "gen3d.hide_preview"]
 
 
 def test_the_active_object_comes_last_and_the_same_selection_gives_the_same_recipe(session, addon):

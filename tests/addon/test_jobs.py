@@ -81,6 +81,59 @@ def test_jobs_run_one_at_a_time_in_their_order_on_one_worker(played):
     assert workers[0].heard == [("generate", first.number), ("generate", second.number)] and len(workers) == 1
 
 
+def test_of_previews_only_the_newest_is_made_and_no_history_keeps_it(played):
+    queue, workers = played
+    events = module("worker_client")
+    for prompt in ("one", "two"):
+        queue.ask_preview(recipe(prompt))
+    assert queue.poll() == [] and queue.previewing and not queue.busy
+    ((_, number),) = workers[0].heard
+    queue.ask_preview(recipe("three"))
+    queue.ask_preview(recipe("four"))
+    workers[0].said = [events.Progressed(number, "Sampling", 0.5), events.Finished(number, result(recipe("two")))]
+    assert queue.poll() == [] and len(workers[0].heard) == 2
+    assert queue.take_preview().recipe.inputs["prompt"] == "two" and queue.take_preview() is None
+    workers[0].said = [events.Failed(workers[0].heard[1][1], "No.", 2)]
+    queue.poll()
+    failed = queue.take_preview()
+    assert (failed.recipe.inputs["prompt"], failed.result, failed.message) == ("four", None, "No.")
+    assert queue.jobs == [] and not queue.previewing
+
+
+def test_a_job_goes_before_a_preview_and_waits_for_one_that_has_begun(played):
+    queue, workers = played
+    events = module("worker_client")
+    queue.ask_preview(recipe("begun"))
+    queue.poll()
+    job = queue.submit(recipe("job"))
+    queue.ask_preview(recipe("later"))
+    assert queue.poll() == [] and job in queue.waiting
+    workers[0].said = [events.Finished(workers[0].heard[0][1], result(recipe("begun")))]
+    assert queue.poll() == [job] and workers[0].heard[-1] == ("generate", job.number)
+    workers[0].said = [events.Finished(job.number, result(job.recipe))]
+    queue.poll()
+    assert job.state is module("jobs").JobState.DONE and len(workers[0].heard) == 3
+
+
+def test_a_worker_that_dies_in_a_preview_is_replaced_and_the_reason_is_told(played):
+    queue, workers = played
+    queue.ask_preview(recipe())
+    queue.poll()
+    workers[0].said = [module("worker_client").Died("It fell over.")]
+    queue.poll()
+    assert queue.take_preview().message == "It fell over." and not queue.previewing
+    job = queue.submit(recipe())
+    queue.poll()
+    assert workers[1].heard == [("generate", job.number)]
+
+
+def test_a_preview_that_is_no_longer_wanted_is_not_begun(played):
+    queue, workers = played
+    queue.ask_preview(recipe())
+    queue.ask_preview(None)
+    assert queue.poll() == [] and workers == [] and not queue.previewing
+
+
 def test_a_bad_recipe_never_enters_the_queue(played):
     queue, _ = played
     bad = module("backend.recipe").Recipe("text_to_3d", "latent prior", {"prompt": " "}, recipe().parameters, 0)

@@ -44,7 +44,8 @@ def test_a_perfect_answer_has_perfect_figures_and_half_of_it_has_not():
     case = completion.make_case(ball(), "bottom half")
     found = completion.measures(case, [case.whole] * 2, [Mesh(BALL.vertices, BALL.faces)] * 2)
     assert found["CD-L1 mean ×10³"] == 0 and found["TMD ×10³"] == pytest.approx(0, abs=1e-4)
-    assert found["known within 1 %"] > 0.99 and found["UHD"] < 0.03
+    assert found["known within 1 %"] > 0.99
+    assert found["UHD"] < 0.06  # the largest gap between the points themselves
     half = completion.measures(case, [case.known])
     mirrored = completion.measures(case, [completion.mirrored(case, "bottom half")])
     assert half["CD-L1 mean ×10³"] > 3 * mirrored["CD-L1 mean ×10³"] > 0

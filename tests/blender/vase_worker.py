@@ -1,5 +1,7 @@
 """A worker that makes vases: real process, real channel, no model.
 
+A latent interpolation gives as many vases as it has steps, with shape keys vases that grow, and with a blend one vase.
+
 The prompt may ask for more: "fail input …", "fail machine …" raise those errors, "slow …" takes two seconds and shows a
 preview all the while, "wait …" goes on until it is cancelled.
 """
@@ -15,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,6 +38,17 @@ mesh_module = importlib.import_module("backend.mesh")
 recipe_module = importlib.import_module("backend.recipe")
 worker = importlib.import_module("backend.worker")
 shape = load(HERE / "vase_shape.py")
+
+
+def series(recipe: Any, mesh: Any) -> Any:
+    """A vase for each step, or one that grows by a tenth a step."""
+    steps = recipe.parameters["steps"]
+    keys = None
+    if recipe.parameters["output"] != "meshes":
+        keys = [mesh.vertices * (1 + 0.1 * step) for step in range(steps)]
+    following = () if keys else (mesh,) * (steps - 1)
+    arrays = None if keys is None else np.stack(keys)
+    return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [], following, arrays)
 
 
 def generate(
@@ -57,6 +72,8 @@ def generate(
             raise errors.Cancelled("Cancelled.")
         time.sleep(0.01)
     progress("Texturing", 1.0)
+    if recipe.task == "latent_interpolation" and not recipe.parameters["blend"]:
+        return series(recipe, mesh)
     return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [])
 
 

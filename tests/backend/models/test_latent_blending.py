@@ -25,10 +25,10 @@ def latent(*values):
     return torch.tensor([*values, *[0.0] * (8 - len(values))]).reshape(SHAPE)
 
 
-def test_a_walk_goes_from_one_to_the_next_in_even_steps():
-    np.testing.assert_allclose(walk_weights(2, 3), [[1, 0], [0.5, 0.5], [0, 1]])
-    np.testing.assert_allclose(walk_weights(3, 5), [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]])
-    np.testing.assert_allclose(walk_weights(4, 11).sum(axis=1), 1)
+def test_a_walk_goes_from_one_shape_to_the_next():
+    np.testing.assert_allclose(walk_weights(2, [0, 0.5, 1]), [[1, 0], [0.5, 0.5], [0, 1]])
+    np.testing.assert_allclose(walk_weights(3, [0, 0.25, 1, 2]), [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0], [0, 0, 1]])
+    np.testing.assert_allclose(walk_weights(4, np.linspace(0, 3, 11)).sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])

@@ -200,3 +200,13 @@ def test_weights_that_are_not_there_are_told_when_loading(name: str, random_weig
     (folder / name).unlink()
     with pytest.raises(MachineError, match=f"{name} are missing"):
         ShapeSpace.load(folder=folder)
+
+
+def test_latents_are_blended_and_added(random_weights):
+    space = ShapeSpace.load(folder=random_weights)
+    a, b, c = torch.randn(3, 4, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(space.blend([a, b, c], [1, 1, -1]), a + b - c)
+    torch.testing.assert_close(space.blend([a, b], [1, 3]), 0.25 * a + 0.75 * b)
+    assert torch.equal(space.blend([a, b], [0, 1], path="spherical"), b)
+    with pytest.raises(InputError, match="add up to 0"):
+        space.blend([a, b], [1, -1])

@@ -1,0 +1,56 @@
+"""A mesh carried from one exact field to another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import Cancelled
+from backend.meshing.carry import SurfaceCarrier, distance_and_gradient, inverted_faces
+from backend.meshing.mesh_from_field import mesh_from_field
+from tests.backend.meshing.exact_fields import ExactField, box, sphere, union
+
+
+def carrier(distance, face_count=3000):
+    field = ExactField(distance)
+    mesh = mesh_from_field(field, detail=48, face_count=face_count, texture_size=None)
+    return SurfaceCarrier(mesh.vertices, mesh.faces, field), mesh.faces
+
+
+def off_surface(field, vertices):
+    return field.signed_distance(torch.from_numpy(vertices)).abs().numpy()
+
+
+def test_a_ball_becomes_a_box_without_a_fold():
+    moved, faces = carrier(sphere(0.6))
+    goal = ExactField(box((0.7, 0.5, 0.4)))
+    carried = moved.carry(goal)
+    assert off_surface(goal, carried.vertices).max() < 0.01
+    _, gradient = distance_and_gradient(goal, carried.vertices)
+    assert carried.inverted == inverted_faces(carried.vertices, faces, gradient).mean() < 0.005
+    assert 0.1 < carried.largest_move < 0.6
+
+
+def test_a_leg_that_goes_leaves_no_folds():
+    """Its faces end up on the plate that it stood under."""
+    plate = box((0.7, 0.7, 0.15))
+    leg = box((0.1, 0.1, 0.4), (0, 0, -0.5))
+    moved, _ = carrier(union(plate, leg), 4000)
+    goal = ExactField(plate)
+    carried = moved.carry(goal)
+    assert off_surface(goal, carried.vertices).max() < 0.02
+    assert carried.inverted <= 0.01
+
+
+def test_what_does_not_change_stays_where_it_is():
+    moved, _ = carrier(sphere(0.6))
+    before = moved.carry(ExactField(sphere(0.6))).vertices
+    after = moved.carry(ExactField(sphere(0.6)))
+    assert np.abs(after.vertices - before).max() < 1e-3 and after.inverted == 0
+
+
+def test_a_cancel_stops_it():
+    moved, _ = carrier(sphere(0.6), 500)
+    with pytest.raises(Cancelled):
+        moved.carry(ExactField(sphere(0.7)), cancelled=lambda: True)
