@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ..kernels import Grid, mesh_to_sdf
 from .archive import Archive
+from .model_folder import open_data
 from .surface import SHEET_HALF_THICKNESS
 
 RESOLUTION = 64
@@ -62,12 +63,12 @@ def _grid(archive: Archive, index: int) -> np.ndarray:
 
 
 def pack_distance_grids(source: Path, folder: Path, *, processes: int | None = None) -> np.ndarray:
-    """The grids (n, R, R, R) int8 (127 = 1), memory-mapped, of every object of the archive `source`; made in `folder`,
-    or opened where a former call finished them. A call that was cut off leaves no such file.
+    """The grids (n, R, R, R) int8 (127 = 1), memory-mapped, of every object of `source`, as `pack` takes it; made in
+    `folder`, or opened where a former call finished them. A call that was cut off leaves no such file.
     """
     path = folder / "distance_grids.npy"
     if not path.exists():
-        archive = Archive(source)
+        archive = open_data(source, folder)
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
         grids = np.lib.format.open_memmap(unfinished, "w+", np.int8, (len(archive), *[RESOLUTION] * 3))

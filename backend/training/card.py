@@ -84,7 +84,7 @@ A grid of signed distances, with the surface's colours → a latent grid → sig
 Data: {report.objects} objects, of which one in twenty is held out (`backend/data/holdout.py`); mirrored, turned about
 Z and made smaller at random.
 
-## Measured on {report.dev_objects} development objects
+## Measured on {report.dev_objects} objects that training did not see
 
 - mean volumetric IoU, {UNIFORM_POINTS:,} uniform points of [−1, 1]³ an object: {report.metrics["iou"]:.3f}
 - mean absolute colour error at the surface, sRGB in [0, 1]: {report.metrics["color_error"]:.3f}

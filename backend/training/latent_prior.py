@@ -278,7 +278,7 @@ def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[s
 def main(arguments: list[str] | None = None) -> None:
     """Encode, describe, train, save; see --help."""
     parser = argparse.ArgumentParser(prog="latent_prior", description="Train the prior over shape latents.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
+    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, latents and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="the auto-encoder's folder, and where to write")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")

@@ -11,6 +11,7 @@ which is the latent's mean square but for constants.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ..data.distance_grids import pack_distance_grids, transformed
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.sampling import NEAR_POINTS, UNIFORM_POINTS
+from ..errors import InputError
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from ..weights.bundled import AUTOENCODER, FOLDER, load_weights, save_weights
 from .card import AutoencoderReport, write_autoencoder_card
@@ -186,13 +188,15 @@ def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, device: torch.device) -> dict[str, float]:
-    """Mean over the objects: intersection over union of the uniform queries, and absolute sRGB error at the surface.
+def evaluate(
+    model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, objects: Sequence[int], device: torch.device
+) -> dict[str, float]:
+    """Mean over some objects: intersection over union of the uniform queries, and absolute sRGB error at the surface.
 
-    grids: (n, 64, 64, 64) int8, of the objects as they are.
+    grids: (n, 64, 64, 64) int8, of the objects as they are. objects: indices of those that are measured.
     """
     ious, color_errors = [], []
-    for index in range(len(data)):
+    for index in objects:
 
         def tensor(array: np.ndarray, scale: float = 1.0) -> Tensor:
             return torch.from_numpy(array.astype(np.float32) / scale)[None].to(device)
@@ -212,8 +216,8 @@ def evaluate(model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, devic
 def main(arguments: list[str] | None = None) -> None:
     """Pack, train, measure, save; see --help."""
     parser = argparse.ArgumentParser(prog="shape_autoencoder", description="Train the shape auto-encoder.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
-    parser.add_argument("--dev", type=Path, required=True, help="data-set zip to measure on")
+    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
+    parser.add_argument("--dev", type=Path, help="data to measure on; by default what is held out of --data")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
     parser.add_argument("--decoder", type=Path, help="a folder of weights whose decoder this starts with")
@@ -225,9 +229,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.minutes is not None:
         schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    packed, packed_dev = (options.out / f"packed_{source.stem}" for source in (options.data, options.dev))
-    data, dev = pack(options.data, packed), pack(options.dev, packed_dev)
-    grids, dev_grids = pack_distance_grids(options.data, packed), pack_distance_grids(options.dev, packed_dev)
+    packed = options.out / f"packed_{options.data.stem}"
+    data, grids = pack(options.data, packed), pack_distance_grids(options.data, packed)
+    dev, dev_grids, measured = data, grids, np.flatnonzero(held_out(data.records))
+    if options.dev is not None:
+        packed_dev = options.out / f"packed_{options.dev.stem}"
+        dev, dev_grids = pack(options.dev, packed_dev), pack_distance_grids(options.dev, packed_dev)
+        measured = np.arange(len(dev))
+    if not len(measured):
+        raise InputError(f"{options.data} has too few objects to hold any out: name others to measure on by --dev.")
     torch.manual_seed(0)
     model = ShapeAutoencoder(config)
     if options.decoder is not None:
@@ -238,9 +248,9 @@ def main(arguments: list[str] | None = None) -> None:
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
     checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
     trained = train(model, ShapeSampler(data, grids, device), losses_of, schedule, checkpoint, device=device)
-    metrics = evaluate(trained.model.eval(), dev, dev_grids, device)
+    metrics = evaluate(trained.model.eval(), dev, dev_grids, measured.tolist(), device)
     save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config), options.weights)
-    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(dev))
+    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(measured))
     write_autoencoder_card(report, options.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {metrics}")
 

@@ -197,10 +197,10 @@ def test_evaluation_measures_overlap_and_colour(data: PackedData, grids: np.ndar
         def srgb(self, grids, positions):
             return torch.from_numpy(data.surface_colors[self.index].astype(np.float32) / 255)[None] + 0.1
 
-    exact = evaluate(Known(False), data, grids, CPU)
+    exact = evaluate(Known(False), data, grids, range(3), CPU)
     assert exact["iou"] == 1 and exact["color_error"] == pytest.approx(0.1, abs=1e-6)
     share = (data.query_distances[:, -4096:] < 0).mean(1)
-    assert evaluate(Known(True), data, grids, CPU)["iou"] == pytest.approx(share[share > 0].mean(), abs=1e-6)
+    assert evaluate(Known(True), data, grids, range(3), CPU)["iou"] == pytest.approx(share[share > 0].mean(), abs=1e-6)
 
 
 def test_the_test_s_box_is_what_it_claims(box) -> None:

@@ -64,7 +64,7 @@ def test_both_trainings_make_a_shape_space(
     }
     card = (weights / "shape_autoencoder.md").read_text()
     assert "Configuration `tiny`" in card and f"{STEPS} steps" in card and "3 objects" in card
-    assert "IoU" in card and "Measured on 3 development objects" in card
+    assert "IoU" in card and "Measured on 3 objects that training did not see" in card
     card = (weights / "latent_prior.md").read_text()
     assert "12 latents of 3 objects" in card and "explain" in card
     assert f"{STEPS} steps" in capsys.readouterr().out
@@ -96,6 +96,11 @@ def test_a_longer_budget_goes_on_from_the_checkpoint(tiny: None, arguments: list
     shape_autoencoder.main([*arguments, *dev, "--minutes", "2"])
     assert torch.load(checkpoint, weights_only=True)["step"] == 2 * STEPS
     assert "minutes 2.0" in (tmp_path / "weights" / "shape_autoencoder.md").read_text()
+
+
+def test_too_few_objects_need_others_to_measure_on(tiny: None, arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="too few objects to hold any out"):
+        shape_autoencoder.main(arguments)
 
 
 def test_what_is_missing_is_told(arguments: list[str], tmp_path: Path) -> None:
