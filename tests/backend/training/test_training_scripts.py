@@ -13,7 +13,7 @@ from backend.errors import InputError, MachineError
 from backend.models.latent_prior import LatentPriorConfig
 from backend.models.shape_autoencoder import ShapeAutoencoderConfig
 from backend.models.shape_space import ShapeSpace
-from backend.training import latent_prior, loop, shape_autoencoder
+from backend.training import latent_prior, loop, shape_autoencoder, shape_space
 from backend.training.loop import Schedule
 
 STEPS = 3
@@ -52,8 +52,7 @@ def test_both_trainings_make_a_shape_space(
     tiny: None, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "weights"
-    shape_autoencoder.main([*arguments, "--dev", str(tmp_path / "tiny.zip")])
-    latent_prior.main(arguments)
+    shape_space.main([*arguments, "--dev", str(tmp_path / "tiny.zip")])
     names = {"shape_autoencoder", "latent_prior"}
     files = {f"{name}{suffix}" for name in names for suffix in (".safetensors", ".md")} | {"sha256.json"}
     assert {path.name for path in weights.iterdir()} == files
