@@ -247,10 +247,9 @@ def draw_weights(layout: bpy.types.UILayout, context: bpy.types.Context, now: se
             column.prop(settings, "shares", index=index, text=item.name, slider=True)
     else:
         return
-    row = layout.row(align=True)
-    row.operator("gen3d.blend", icon="MOD_DISPLACE")
+    layout.operator("gen3d.blend", icon="MOD_DISPLACE")
     if now.previews:
-        row.operator("gen3d.hide_preview", text="", icon="X")
+        layout.operator("gen3d.hide_preview", icon="X")
 
 
 def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
