@@ -33,10 +33,10 @@ def part_of(observation: Observation, placement: Placement) -> Tensor:
     if observation.unknown is not None:
         centres = (cell_centres().numpy() - placement.offset) / placement.scale
         unknown = torch.from_numpy(observation.unknown.contains(centres))[None]
-    arrays = (points, normals, colors.astype(np.float32))
-    return partial_grid(
-        *(torch.from_numpy(array)[None] for array in arrays), torch.ones(1, len(points), dtype=torch.bool), unknown
+    places, directions, tones = (
+        torch.from_numpy(array.astype(np.float32))[None] for array in (points, normals, colors)
     )
+    return partial_grid(places, directions, tones, torch.ones(1, len(points), dtype=torch.bool), unknown)
 
 
 def complete(

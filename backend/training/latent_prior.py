@@ -27,7 +27,7 @@ from ..data.packing import PackedData, pack
 from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
 from ..data.view_packing import pack_views
 from ..models.conditions import Conditions
-from ..models.latent_prior import LatentPrior, LatentPriorConfig
+from ..models.latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
 from ..models.partial_shape import cell_centres, partial_grid
 from ..models.principal_components import PrincipalComponents
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
@@ -35,6 +35,7 @@ from ..models.text_encoder import Sentences, TextEncoder
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights, save_weights
 from .card import PriorReport, write_prior_card
 from .loop import Schedule, save_whole, train
+from .samples import row_of_latents
 
 VIEWS = 4
 """Latents an object: as it is, mirrored, stretched, and stretched otherwise and mirrored."""
@@ -51,6 +52,9 @@ ALONE = {"nothing": 0.1, "sentence": 0.55, "class": 0.06, "image": 0.12, "part":
 SENTENCE_BESIDE_IMAGE = 0.3
 SENTENCE_BESIDE_PART = 0.5
 CLASS_BESIDE = 0.15
+SHOWN = ("a chair", "a wooden table", "a red car", "a tree", "a house", "a lamp")
+SHOWN_GUIDANCE, SHOWN_STEPS = 2.0, 12
+"""What the picture of the training's progress samples, and how."""
 WITHOUT_NORMALS = 0.25
 WITHOUT_COLORS = 0.3
 
@@ -313,12 +317,21 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(0)
     explained = components.fit(latents[seen].flatten(0, 1))
     coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-    captions = captions_of(data, TextEncoder(device), folder / f"captions_{options.data.stem}.pt")
+    encoder = TextEncoder(device)
+    captions = captions_of(data, encoder, folder / f"captions_{options.data.stem}.pt")
     pictures = pack_views(options.data, packed)
     sampler = LatentSampler(data, coefficients, matrices, captions, pictures, classes, device)
     losses_of = flow_losses(components.deviations.to(device))
     checkpoint = folder / f"checkpoint_{origin}.pt"
-    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device)
+
+    def samples(prior: LatentPrior) -> np.ndarray:
+        told = Conditions(len(SHOWN), sentences=(torch.arange(len(SHOWN), device=device), encoder.encode(SHOWN)))
+        noise = torch.randn(len(SHOWN), config.components, generator=torch.Generator().manual_seed(0)).to(device)
+        coefficients = sample(prior, noise, Guidance.by(prior, told, SHOWN_GUIDANCE), steps=SHOWN_STEPS)
+        return row_of_latents(autoencoder, components.to(device).restore(coefficients).unbind())
+
+    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    components.to("cpu")
     parts = {"prior.": trained.model.state_dict(), "principal_components.": components.state_dict()}
     state = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
     save_weights(PRIOR, state, asdict(config), options.weights)

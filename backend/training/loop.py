@@ -17,7 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .picture import write_picture
+
 CHECKPOINT_SECONDS = 180
+HISTORY_STEPS = 10
+PICTURE = "progress.png"
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -68,6 +72,7 @@ def train(
     *,
     device: torch.device,
     seed: int = 0,
+    samples: Callable[[Model], np.ndarray] | None = None,
 ) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
@@ -75,6 +80,9 @@ def train(
     `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
     allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
     with the same weights.
+
+    Beside every checkpoint, `progress.png` shows the losses so far, and below them what `samples(averaged model)`
+    paints, (H, W, 3) uint8.
     """
     model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -83,16 +91,20 @@ def train(
     )
     step, spent = 0, 0.0
     running: dict[str, float] = {}
+    history: dict[str, list[float]] = {"step": []}
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        step, spent, running = state["step"], state["seconds"], state["losses"]
+        step, spent, running, history = state["step"], state["seconds"], state["losses"], state["history"]
 
     def save() -> None:
         parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running})
+        save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running, "history": history})
+        curves = {name: values for name, values in history.items() if name != "step"}
+        painted = None if samples is None else samples(average)
+        write_picture(checkpoint.with_name(PICTURE), history["step"], curves, painted)
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60
@@ -125,6 +137,9 @@ def train(
             for name, loss in losses.items():
                 running[name] = 0.99 * running.get(name, loss.item()) + 0.01 * loss.item()
             step += 1
+            if step % HISTORY_STEPS == 0:
+                for name, value in {"step": step, **running}.items():
+                    history.setdefault(name, []).append(value)
             taken = time.monotonic() - start
             spent += taken
             bar.set_postfix(step=step, **{name: f"{value:.4f}" for name, value in running.items()}, refresh=False)

@@ -29,6 +29,7 @@ from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from ..weights.bundled import AUTOENCODER, FOLDER, load_weights, save_weights
 from .card import AutoencoderReport, write_autoencoder_card
 from .loop import Schedule, train
+from .samples import row_of_latents
 
 TRUNCATION = 0.1
 SIGN_TEMPERATURE = 0.01
@@ -36,6 +37,8 @@ SIGN_TEMPERATURE = 0.01
 LATENT_NOISE = 0.1
 LATENT_WEIGHT = 1e-3
 CHROMA_WEIGHT = 60.0
+SHOWN = 6
+"""Objects in the picture of the training's progress."""
 
 CONFIGURATIONS = {
     "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=1.5e-3)),
@@ -188,6 +191,13 @@ def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
+def encode(model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, index: int, device: torch.device) -> Tensor:
+    """The latent (C, 8, 8, 8) of one packed object as it is."""
+    arrays = grids[index] / np.float32(127), data.surface_positions[index], data.surface_colors[index] / np.float32(255)
+    return model.encoder(*(torch.from_numpy(array.astype(np.float32))[None].to(device) for array in arrays))[0]
+
+
+@torch.no_grad()
 def evaluate(
     model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, objects: Sequence[int], device: torch.device
 ) -> dict[str, float]:
@@ -202,7 +212,7 @@ def evaluate(
             return torch.from_numpy(array.astype(np.float32) / scale)[None].to(device)
 
         positions, colors = tensor(data.surface_positions[index]), tensor(data.surface_colors[index], 255)
-        features = model.decoder.grids(model.encoder(tensor(grids[index], 127), positions, colors))
+        features = model.decoder.grids(encode(model, data, grids, index, device)[None])
         uniform = slice(-UNIFORM_POINTS, None)
         predicted = model.decoder.signed_distance(features, tensor(data.query_positions[index, uniform]))[0] < 0
         inside = torch.from_numpy(data.query_distances[index, uniform] < 0).to(device)
@@ -247,7 +257,13 @@ def main(arguments: list[str] | None = None) -> None:
         model.decoder.load_state_dict(former)
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
     checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
-    trained = train(model, ShapeSampler(data, grids, device), losses_of, schedule, checkpoint, device=device)
+    shown = measured[:: max(len(measured) // SHOWN, 1)][:SHOWN]
+
+    def samples(model: ShapeAutoencoder) -> np.ndarray:
+        return row_of_latents(model, [encode(model, dev, dev_grids, index, device) for index in shown])
+
+    sampler = ShapeSampler(data, grids, device)
+    trained = train(model, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
     metrics = evaluate(trained.model.eval(), dev, dev_grids, measured.tolist(), device)
     save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config), options.weights)
     report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(measured))

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from backend.training import loop
+from backend.training import picture as loop_picture
 from backend.training.loop import Schedule, save_whole, train
+from backend.training.picture import HEIGHT
 
 STEPS = 24
 SCHEDULE = Schedule(minutes=STEPS / 60, batch_size=8, learning_rate=1e-2, warmup_steps=4)
@@ -140,7 +143,7 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
             run(tmp_path, Draw(clock))
     assert path.read_bytes() == before
     assert run(tmp_path, Draw(clock)).steps == STEPS
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert {entry.name for entry in path.parent.iterdir()} == {path.name, loop.PICTURE}
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clock: Clock) -> None:
@@ -162,3 +165,37 @@ def test_saved_content_replaces_the_old(tmp_path: Path) -> None:
         save_whole(path, copy.deepcopy(value))
         assert torch.equal(torch.load(path, weights_only=True), value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["latents.pt"]
+
+
+def test_a_picture_shows_the_losses_and_the_samples_of_the_averaged_model(tmp_path: Path, clock: Clock) -> None:
+    asked: list[nn.Module] = []
+
+    def samples(model: nn.Module) -> np.ndarray:
+        asked.append(model)
+        return np.full((40, 900, 3), (10, 200, 30), np.uint8)
+
+    draw = Draw(clock)
+
+    def timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        clock.seconds += 1
+        return losses_of(model, batch)
+
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    trained = train(network(), draw, timed, SCHEDULE, checkpoint, device=torch.device("cpu"), samples=samples)
+    assert len(asked) == 4 and asked[-1] is trained.model, "after steps 7, 14 and 21, and in the end"
+    with Image.open(checkpoint.with_name(loop.PICTURE)) as picture:
+        assert picture.size == (900, HEIGHT + 40)
+        assert picture.getpixel((450, HEIGHT + 20)) == (10, 200, 30)
+        curves = np.asarray(picture)[:HEIGHT, : loop_picture.WIDTH].reshape(-1, 3)
+    for color in loop_picture.COLORS[:2]:
+        assert (curves == color).all(axis=1).sum() > 100, "one curve a loss"
+    history = torch.load(checkpoint, weights_only=True)["history"]
+    assert history["step"] == [10, 20] and set(history) == {"step", "error", "size"}
+
+
+def test_curves_fall_as_losses_do() -> None:
+    image = np.asarray(loop_picture.loss_curves([10, 20, 30], {"flow": [1.0, 0.1, 0.01]}))
+    red = np.argwhere((image == loop_picture.COLORS[0]).all(axis=2))
+    line = red[red[:, 1] < loop_picture.WIDTH - 190]
+    first, last = line[line[:, 1] == line[:, 1].min()][:, 0].mean(), line[line[:, 1] == line[:, 1].max()][:, 0].mean()
+    assert first < last, "row 0 is the top"

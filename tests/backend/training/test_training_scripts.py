@@ -80,7 +80,7 @@ def test_a_prior_begins_anew_for_another_autoencoder(tiny: None, arguments: list
     latent_prior.main(arguments)
     folder = tmp_path / "runs" / "latent_prior"
     first = {path.name for path in folder.iterdir()}
-    assert len(first) == 3, "latents, checkpoint and captions"
+    assert len(first) == 4, "latents, checkpoint, its picture and captions"
     (tmp_path / "runs" / "shape_autoencoder" / "checkpoint.pt").unlink()
     shape_autoencoder.main([*arguments, *dev, "--minutes", "2"])
     latent_prior.main(arguments)
