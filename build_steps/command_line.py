@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("build", help="write the extension's zip, and check it where there is a Blender")
 
-    for name, what in (("train", "train a model of the bundled weights"), ("bench", "measure one part")):
+    for name, what in (("train", "train the shape space, or the model named"), ("bench", "measure one part")):
         command = commands.add_parser(name, help=what, add_help=False)
         command.add_argument("name", help="which one")
         command.add_argument("arguments", nargs=argparse.REMAINDER, help="its own arguments")
@@ -37,7 +37,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments, read. Options in front of pytest's first file or name are pytest's too."""
+    """The arguments, read. Options in front of pytest's first file or name are pytest's too, and a training without a
+    name is that of the shape space."""
+    arguments = list(arguments)
+    if arguments[:1] == ["train"] and arguments[1:2] and arguments[1].startswith("-"):
+        arguments.insert(1, modules.SHAPE_SPACE)
     read, unknown = parser().parse_known_args(arguments)
     if unknown and read.command != "test":
         parser().error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -11,6 +11,9 @@ from .failure import BAD_ARGUMENTS, StepFailed
 from .paths import REPOSITORY
 from .processes import run
 
+SHAPE_SPACE = "shape_space"
+"""The training that makes all that the four tasks share."""
+
 
 def programs_in(folder: Path) -> list[str]:
     """The modules of a folder that can be run as a program, by name."""

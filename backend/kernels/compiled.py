@@ -30,7 +30,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     over lanes would be vectorised.
     """
     # Nothing calls these functions from C, so no entry for that is compiled.
-    options = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     return numba.njit(fastmath=FAST_MATH, **options)(function)
 
 

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, Signature, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 LANES = 16
+# Within compiled code an intrinsic is called without the context that its Python function takes first.
+intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _PLACES = ir.VectorType(ir.IntType(32), LANES)
 
@@ -60,7 +62,7 @@ for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"),
     _define(_operation, _instruction)
 
 
-def _pointer(context: Any, builder: Any, array: types.Array, value: Any, kinds: types.BaseTuple, place: Any) -> Any:
+def _pointer(context: Any, builder: Any, array: types.Array, value: Any, kinds: Any, place: Any) -> Any:
     """The address of array[place] as that of lanes; no index is checked or counted from the end."""
     numbers = [
         context.cast(builder, number, kind, types.intp)

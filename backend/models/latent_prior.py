@@ -1,4 +1,4 @@
-"""The prior over shapes: a rectified flow from noise to the principal components of a latent, given a sentence.
+"""The prior over shapes: a rectified flow from noise to the principal components of a latent, given conditions.
 
 Rectified flow (Liu et al., "Flow Straight and Fast", 2022; Lipman et al., "Flow Matching", 2022) with classifier-free
 guidance (Ho and Salimans, 2022). The network is a residual MLP, as in the latent prior of Preechakul et al., "Diffusion
@@ -15,18 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TEXT_WIDTH = 384
+from .conditions import ConditionEncoder, Conditions
+
 TIME_FREQUENCIES = 64
 
 
 @dataclass(frozen=True)
 class LatentPriorConfig:
-    """`components`: length of the vectors that flow. `width`, `hidden`, `blocks`: the MLP's size."""
+    """`components`: length of the vectors that flow. `width`, `hidden`, `blocks`: the MLP's size. `classes`: the names
+    that may be asked for as a condition, in the order of their embeddings."""
 
     components: int = 512
-    width: int = 768
-    hidden: int = 1280
+    width: int = 640
+    hidden: int = 1152
     blocks: int = 6
+    classes: tuple[str, ...] = ()
 
 
 def time_features(time: Tensor) -> Tensor:
@@ -59,20 +62,22 @@ class LatentPrior(nn.Module):
         super().__init__()
         self.config = config or LatentPriorConfig()
         width = self.config.width
+        self.conditions = ConditionEncoder(width, len(self.config.classes))
         self.enter = nn.Linear(self.config.components, width)
         self.time = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
-        self.text = nn.Linear(TEXT_WIDTH, width)
-        self.no_text = nn.Parameter(torch.zeros(TEXT_WIDTH))
         self.modulate = nn.Linear(width, 3 * width)
         self.blocks = nn.ModuleList(ModulatedBlock(width, self.config.hidden) for _ in range(self.config.blocks))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, self.config.components)
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, state: Tensor, time: Tensor, text: Tensor, with_text: Tensor) -> Tensor:
-        """state (B, K), time (B,), text (B, 384) of unit length, with_text (B,) bool → velocity (B, K)."""
-        text = torch.where(with_text[:, None], text * math.sqrt(TEXT_WIDTH), self.no_text)
-        condition = functional.silu(self.time(time_features(time)) + self.text(text))
+    def encode(self, conditions: Conditions) -> Tensor:
+        """The vectors (B, width) by which the network knows the conditions of B shapes."""
+        return self.conditions(conditions)
+
+    def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """state (B, K), time (B,), condition (B, width) as `encode` gives it → velocity (B, K)."""
+        condition = functional.silu(self.time(time_features(time)) + condition)
         modulation = self.modulate(condition).unflatten(1, (3, -1))
         hidden = self.enter(state) + condition
         for block in self.blocks:
@@ -80,36 +85,55 @@ class LatentPrior(nn.Module):
         return self.leave(self.norm(hidden))
 
 
-def guided_velocity(prior: LatentPrior, state: Tensor, time: float, text: Tensor, guidance_scale: float) -> Tensor:
-    """v(x | nothing) + scale · (v(x | text) − v(x | nothing)): Ho and Salimans 2022, eq. 6, in our scale's convention,
-    where 1 is the plain conditional flow. text: (1, 384)."""
+@dataclass(frozen=True)
+class Guidance:
+    """What a flow is guided by: encoded conditions and their absence, (1, width) or (B, width) each, and how much.
+
+    `scale` 1 is the plain conditional flow, 0 the one without conditions.
+    """
+
+    conditional: Tensor
+    free: Tensor
+    scale: float
+
+    @classmethod
+    @torch.no_grad()
+    def by(cls, prior: LatentPrior, conditions: Conditions, scale: float) -> Guidance:
+        """Guidance towards `conditions`."""
+        return cls(prior.encode(conditions), prior.encode(Conditions(conditions.count)), scale)
+
+
+def guided_velocity(prior: LatentPrior, state: Tensor, time: float, guidance: Guidance) -> Tensor:
+    """v(x | nothing) + scale · (v(x | conditions) − v(x | nothing)): Ho and Salimans 2022, eq. 6, in the convention of
+    `Guidance`."""
     count = len(state)
-    times = state.new_full((2 * count,), time)
-    with_text = torch.arange(2 * count, device=state.device) < count
-    conditional, free = prior(torch.cat([state, state]), times, text.expand(2 * count, -1), with_text).chunk(2)
-    return free + guidance_scale * (conditional - free)
+    conditional = guidance.conditional.expand(count, -1)
+    if guidance.scale == 1:
+        return prior(state, state.new_full((count,), time), conditional)
+    both = torch.cat([conditional, guidance.free.expand(count, -1)])
+    conditional, free = prior(torch.cat([state, state]), state.new_full((2 * count,), time), both).chunk(2)
+    return free + guidance.scale * (conditional - free)
 
 
 @torch.no_grad()
 def sample(
     prior: LatentPrior,
     noise: Tensor,
-    text: Tensor,
+    guidance: Guidance,
     *,
     steps: int,
-    guidance_scale: float,
     step: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Integrates the flow from `noise` (B, K) with Heun's method: (B, K) whitened coefficients.
 
-    text: (1, 384). `step(done)` is called after every step and may raise to stop.
+    `step(done)` is called after every step and may raise to stop.
     """
     state = noise
     for index in range(steps):
         start, end = index / steps, (index + 1) / steps
-        first = guided_velocity(prior, state, start, text, guidance_scale)
+        first = guided_velocity(prior, state, start, guidance)
         ahead = state + (end - start) * first
-        second = guided_velocity(prior, ahead, end, text, guidance_scale)
+        second = guided_velocity(prior, ahead, end, guidance)
         state = state + (end - start) * (first + second) / 2
         if step:
             step(index + 1)

@@ -48,7 +48,8 @@ class UnknownBox:
 class Observation:
     """surface (N, 3): points of the known surface, where the signed distance is `level`; colors (N, 3) linear RGB
     there, or None; queries (M, 3) with distances (M,): known places around it, negative inside. All float32. known: the
-    mesh outside of the box, where all is known, or None. painted: the mesh that has the colours, where there is one."""
+    mesh outside of the box, where all is known, or None. painted: the mesh that has the colours, where there is one.
+    normals (N, 3) float32 of the surface, or None. unknown: the box of which nothing is known; None for a scan."""
 
     surface: np.ndarray
     colors: np.ndarray | None
@@ -57,6 +58,8 @@ class Observation:
     distances: np.ndarray
     known: KnownShape | None = None
     painted: Mesh | None = None
+    normals: np.ndarray | None = None
+    unknown: UnknownBox | None = None
 
 
 def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
@@ -80,17 +83,18 @@ def observe(shape: Mesh, unknown: UnknownBox | None) -> Observation:
     painted = _painted(shape, unknown) if colors is not None and len(shape.faces) else None
     if unknown is None:
         queries, distances = _beside(points, normals)
-        return Observation(points, colors, 0.0, queries, distances, painted=painted)
+        return Observation(points, colors, 0.0, queries, distances, painted=painted, normals=normals)
     near = points[generator.integers(len(points), size=NEAR_POINTS)]
     near = near + generator.normal(0, NEAR_DEVIATION, near.shape)
     queries = np.concatenate([near, generator.uniform(-1, 1, (FAR_POINTS, 3))]).clip(-1, 1).astype(np.float32)
     queries = queries[~unknown.contains(queries)]
     if len(shape.faces):
-        known = KnownShape(shape.vertices, shape.faces, unknown.low, unknown.high)
-        return Observation(points, colors, known.level, queries, known.signed_distance(queries), known, painted)
+        solid = KnownShape(shape.vertices, shape.faces, unknown.low, unknown.high)
+        distances = solid.signed_distance(queries)
+        return Observation(points, colors, solid.level, queries, distances, solid, painted, normals, unknown)
     empty = _reached_from_outside(queries, points, unknown)
     distances = cKDTree(points).query(queries[empty])[0].astype(np.float32)
-    return Observation(points, colors, 0.0, queries[empty], distances)
+    return Observation(points, colors, 0.0, queries[empty], distances, normals=normals, unknown=unknown)
 
 
 def _surface(shape: Mesh, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:

@@ -1,8 +1,9 @@
-"""The shape auto-encoder: surface points in, a grid of latents, signed distance and colour at any point out.
+"""The shape auto-encoder: signed distances and coloured points in, a grid of latents, the same at any point out.
 
-The encoder pools point features into local cells and convolves them (Peng et al., "Convolutional Occupancy Networks",
-2020); the decoder reads interpolated grid features at a point and answers signed distance (Park et al., "DeepSDF",
-2019) and surface colour (Oechsle et al., "Texture Fields", 2019).
+The encoder takes a truncated distance grid apart into patches (Mittal et al., "AutoSDF", 2022), adds the colours of the
+surface in each, and convolves them; the decoder reads interpolated grid features at a point (Peng et al.,
+"Convolutional Occupancy Networks", 2020) and answers signed distance (Park et al., "DeepSDF", 2019) and surface colour
+(Oechsle et al., "Texture Fields", 2019).
 
 All positions are in model space, the cube [−1, 1]³, Z up, front −Y. Grids are indexed (x, y, z).
 """
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..data.distance_grids import RESOLUTION as DISTANCE_RESOLUTION
+
 LATENT_RESOLUTION = 8
-POINT_RESOLUTION = 32
+PATCH_RESOLUTION = 16
 COARSE_RESOLUTION = 16
 FINE_RESOLUTION = 32
 
@@ -26,7 +29,7 @@ class ShapeAutoencoderConfig:
     """Widths of the network. A latent is (latent_channels, 8, 8, 8)."""
 
     latent_channels: int = 16
-    point_channels: int = 24
+    patch_channels: int = 192
     mid_channels: int = 48
     latent_width: int = 128
     coarse_channels: int = 48
@@ -91,18 +94,26 @@ class ResidualConvolution(nn.Module):
         return grid + self.convolution(functional.silu(self.norm(grid)))
 
 
+def patches(grid: Tensor, resolution: int) -> Tensor:
+    """(B, R, R, R) → (B, (R / resolution)³, resolution, resolution, resolution): the values of every block of cells,
+    x slowest, as the channels of one cell. The inverse of PixelShuffle3d for one channel."""
+    batch, size = grid.shape[0], grid.shape[1] // resolution
+    blocks = grid.view(batch, resolution, size, resolution, size, resolution, size).permute(0, 1, 3, 5, 2, 4, 6)
+    return blocks.reshape(batch, *[resolution] * 3, size**3).permute(0, 4, 1, 2, 3)
+
+
 class Encoder(nn.Module):
-    """Surface points with normals and colours → latent (B, C, 8, 8, 8)."""
+    """A distance grid and coloured surface points → latent (B, C, 8, 8, 8)."""
 
     def __init__(self, config: ShapeAutoencoderConfig) -> None:
         super().__init__()
-        self.points = nn.Sequential(
-            nn.Linear(12, 2 * config.point_channels),
+        values = (DISTANCE_RESOLUTION // PATCH_RESOLUTION) ** 3
+        self.patches = nn.Sequential(
+            nn.Conv3d(values + 4, config.patch_channels, 1),
             nn.SiLU(),
-            nn.Linear(2 * config.point_channels, config.point_channels),
+            nn.Conv3d(config.patch_channels, config.mid_channels, 1),
         )
         self.grid = nn.Sequential(
-            nn.Conv3d(config.point_channels, config.mid_channels, 3, stride=2, padding=1),
             ResidualConvolution(config.mid_channels),
             nn.SiLU(),
             nn.Conv3d(config.mid_channels, config.latent_width, 3, stride=2, padding=1),
@@ -113,11 +124,12 @@ class Encoder(nn.Module):
             nn.Conv3d(config.latent_width, config.latent_channels, 1),
         )
 
-    def forward(self, positions: Tensor, normals: Tensor, colors: Tensor) -> Tensor:
-        """positions, normals, colors (sRGB in [0, 1]): (B, N, 3) float32."""
-        within = torch.remainder((positions + 1) * (POINT_RESOLUTION / 2), 1) * 2 - 1
-        features = self.points(torch.cat([positions, within, normals, colors * 2 - 1], dim=-1))
-        return self.grid(pool_points(features, positions, POINT_RESOLUTION))
+    def forward(self, distances: Tensor, positions: Tensor, colors: Tensor) -> Tensor:
+        """distances: (B, 64, 64, 64) as `backend.data.distance_grids` gives them. positions of surface points and
+        colors there (sRGB in [0, 1]): (B, N, 3). All float32."""
+        color = torch.cat([colors * 2 - 1, torch.ones_like(colors[..., :1])], dim=-1)
+        seen = pool_points(color, positions, PATCH_RESOLUTION)
+        return self.grid(self.patches(torch.cat([patches(distances, PATCH_RESOLUTION), seen], dim=1)))
 
 
 class PixelShuffle3d(nn.Module):

@@ -17,15 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from ..color import linear_to_srgb, srgb_to_linear
-from ..data.surface import sample_surface, surface_colors
+from ..data.distance_grids import distance_grid
+from ..data.surface import half_thickness, sample_surface, surface_colors, welded
 from ..errors import InputError
 from ..mesh import Mesh
+from ..representations.field import Field
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
 from .candidates import most_whole
+from .conditions import IMAGE_SIZE, Conditions
 from .latent_blending import blend
-from .latent_prior import LatentPrior, LatentPriorConfig, sample
+from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
 from .observation import Observation
-from .posterior import sample_posterior
+from .part_completion import complete
+from .placements import PlacedField
 from .principal_components import PrincipalComponents
 from .shape_autoencoder import LATENT_RESOLUTION, FeatureGrids, ShapeAutoencoder, ShapeAutoencoderConfig
 from .text_encoder import TextEncoder
@@ -84,7 +88,7 @@ class ShapeSpace:
         state, config = load_weights(PRIOR, folder)
         latent_shape = (autoencoder.config.latent_channels, *[LATENT_RESOLUTION] * 3)
         with torch.device("meta"):
-            prior = LatentPrior(LatentPriorConfig(**config))
+            prior = LatentPrior(LatentPriorConfig(**{**config, "classes": tuple(config["classes"])}))
             components = PrincipalComponents(config["components"], latent_shape)
         prefixes: dict[str, nn.Module] = {"prior.": prior, "principal_components.": components}
         for prefix, module in prefixes.items():
@@ -97,28 +101,32 @@ class ShapeSpace:
 
     def sample(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
         seed: int,
         steps: int,
         guidance_scale: float,
+        class_name: str | None = None,
+        image: np.ndarray | None = None,
         step: Callable[[int, int], None] | None = None,
     ) -> Tensor:
-        """A latent (C, 8, 8, 8) float32 for `prompt`; the same arguments on the same device give the same latent.
+        """A latent (C, 8, 8, 8) float32 that agrees with all that is told of it; the same arguments on the same device
+        give the same latent.
 
-        Of several candidates that the seed gives, the one that hangs together best is kept.
-        `step(done, total)` is called after every sampling step and every candidate looked at, and may raise to stop.
+        prompt: what it is, in words. class_name: one of `classes`. image: (64, 64, 4) float32, sRGB and alpha in
+        [0, 1], of the object alone. Without any of them it is any shape. Of several candidates that the seed gives, the
+        one that hangs together best is kept. `step(done, total)` is called after every sampling step and every
+        candidate looked at, and may raise to stop. Raises InputError for an unknown class or an image of another shape.
         """
 
         def tell(done: int) -> None:
             if step is not None:
                 step(done, steps + CANDIDATES)
 
+        guidance = Guidance.by(self.prior, self.conditions(prompt, class_name, image), guidance_scale)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(CANDIDATES, self.prior.config.components, generator=generator).to(self.device)
-        text = self.text_encoder([prompt])
-        coefficients = sample(self.prior, noise, text, steps=steps, guidance_scale=guidance_scale, step=tell)
-        latents = self.components.restore(coefficients)
+        latents = self.components.restore(sample(self.prior, noise, guidance, steps=steps, step=tell))
 
         def candidates() -> Iterator[LatentField]:
             for index, latent in enumerate(latents):
@@ -126,6 +134,30 @@ class ShapeSpace:
                 tell(steps + index + 1)
 
         return latents[most_whole(candidates())].clone()
+
+    def conditions(
+        self, prompt: str | None = None, class_name: str | None = None, image: np.ndarray | None = None
+    ) -> Conditions:
+        """What is told of one shape, ready for the prior; see `sample`."""
+        row = torch.zeros(1, dtype=torch.long, device=self.device)
+        sentences = classes = images = None
+        if prompt is not None:
+            sentences = row, self.text_encoder.encode([prompt])
+        if class_name is not None:
+            if class_name not in self.classes:
+                raise InputError(f"There is no class {class_name!r}; the classes are {', '.join(self.classes)}.")
+            classes = row, row + self.classes.index(class_name)
+        if image is not None:
+            if image.shape != (IMAGE_SIZE, IMAGE_SIZE, 4):
+                raise InputError(f"An image must have the shape {(IMAGE_SIZE, IMAGE_SIZE, 4)}, not {image.shape}.")
+            pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)
+            images = row, pixels[None].to(self.device)
+        return Conditions(1, sentences, classes, images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names that may be asked for as a class."""
+        return self.prior.config.classes
 
     def complete(
         self,
@@ -136,23 +168,23 @@ class ShapeSpace:
         prompt: str | None = None,
         guidance_scale: float = 1.0,
         step: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """A latent (C, 8, 8, 8) float32 of a whole shape that agrees with a partial one; another seed gives another.
+    ) -> Field:
+        """A whole shape that agrees with a partial one, in the same place; another seed gives another.
 
         `prompt` tells what it is, where that is known. `step(done, total)` is called after every step and may raise.
         """
-        text = None if prompt is None else self.text_encoder([prompt])
-        return sample_posterior(
+        latent, placement = complete(
             self.autoencoder.decoder,
             self.components,
             self.prior,
             observation,
+            self.conditions(prompt),
             seed=seed,
             steps=steps,
-            text=text,
             guidance_scale=guidance_scale,
             step=step,
         )
+        return PlacedField(self.field(latent), placement)
 
     def field(self, latent: Tensor) -> LatentField:
         """The shape that `latent` (C, 8, 8, 8) stands for, ready to be asked at points."""
@@ -178,9 +210,11 @@ class ShapeSpace:
             raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into that first.")
         points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
         srgb = linear_to_srgb(surface_colors(mesh, points))
-        parts = (torch.from_numpy(part)[None].to(self.device) for part in (points.positions, points.normals, srgb))
+        vertices, faces = welded(mesh.vertices, mesh.faces)
+        grid = distance_grid(vertices, faces, half_thickness=half_thickness(faces))
+        parts = (grid, points.positions, srgb)
         with torch.no_grad():
-            return self.autoencoder.encoder(*parts)[0]
+            return self.autoencoder.encoder(*(torch.from_numpy(part)[None].to(self.device) for part in parts))[0]
 
     def decode(self, latent: Tensor, resolution: int = 128, *, face_count: int = 20_000) -> Mesh:
         """The finished mesh of `latent`, in model space, with UVs and texture, from `resolution` cells along a side.

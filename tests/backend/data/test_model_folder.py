@@ -10,6 +10,7 @@ import torch
 import trimesh
 
 from backend.data.archive import UNKNOWN_COLOR, Archive
+from backend.data.distance_grids import pack_distance_grids
 from backend.data.mesh_files import write_mesh
 from backend.data.model_folder import caption_of, face_colors, find_models, open_data, write_archive
 from backend.data.packing import pack
@@ -70,10 +71,11 @@ def test_four_formats_give_the_same_shape_in_model_space(library: Path, tmp_path
 def test_a_training_step_runs_on_a_folder(library: Path, tmp_path: Path) -> None:
     data = pack(library, tmp_path / "packed", processes=1)
     assert len(data) == 4
+    grids = pack_distance_grids(library, tmp_path / "packed", processes=1)
     model = ShapeAutoencoder(ShapeAutoencoderConfig())
     before = next(model.parameters()).detach().clone()
     schedule = Schedule(minutes=1e-6, batch_size=2, learning_rate=1e-3)
-    sampler = ShapeSampler(data, torch.device("cpu"))
+    sampler = ShapeSampler(data, grids, torch.device("cpu"))
     trained = train(model, sampler, losses_of, schedule, tmp_path / "run" / "checkpoint.pt", device=torch.device("cpu"))
     assert trained.steps == 1
     assert all(np.isfinite(value) for value in trained.losses.values())

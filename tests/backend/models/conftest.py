@@ -15,14 +15,14 @@ from backend.weights.bundled import AUTOENCODER, PRIOR, save_weights
 
 AUTOENCODER_CONFIG = ShapeAutoencoderConfig(
     latent_channels=4,
-    point_channels=8,
+    patch_channels=8,
     mid_channels=8,
     latent_width=8,
     coarse_channels=8,
     fine_channels=8,
     hidden_channels=8,
 )
-PRIOR_CONFIG = LatentPriorConfig(components=6, width=16, hidden=24, blocks=2)
+PRIOR_CONFIG = LatentPriorConfig(components=6, width=16, hidden=24, blocks=2, classes=("boat", "chair"))
 SHARPNESS = 16.0
 
 
@@ -58,7 +58,8 @@ def save_space(folder: Path, *, octahedron: bool = False) -> Path:
     components = PrincipalComponents(PRIOR_CONFIG.components, (4, 8, 8, 8))
     components.fit(torch.randn(20, 4, 8, 8, 8))
     prior = LatentPrior(PRIOR_CONFIG)
-    torch.nn.init.normal_(prior.leave.weight, std=0.2)
+    for value in (prior.leave.weight, prior.modulate.weight):
+        torch.nn.init.normal_(value, std=0.2)
     save_weights(AUTOENCODER, autoencoder.state_dict(), asdict(AUTOENCODER_CONFIG), folder)
     parts = {"prior.": prior.state_dict(), "principal_components.": components.state_dict()}
     state = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}

@@ -7,7 +7,15 @@ from scipy.linalg import expm
 from torch import Tensor, nn
 
 from backend.errors import Cancelled
-from backend.models.latent_prior import LatentPrior, LatentPriorConfig, guided_velocity, sample, time_features
+from backend.models.conditions import Conditions, Sentences
+from backend.models.latent_prior import (
+    Guidance,
+    LatentPrior,
+    LatentPriorConfig,
+    guided_velocity,
+    sample,
+    time_features,
+)
 
 CONFIG = LatentPriorConfig(components=6, width=16, hidden=24, blocks=2)
 
@@ -22,9 +30,14 @@ def prior() -> LatentPrior:
     return prior
 
 
-def unit_text(seed: int) -> Tensor:
-    text = torch.randn(1, 384, generator=torch.Generator().manual_seed(seed))
-    return text / text.norm()
+def told(seed: int, count: int = 1) -> Conditions:
+    """The same random sentence of one token for each of `count` shapes."""
+    text = torch.randn(1, 384, generator=torch.Generator().manual_seed(seed)).expand(count, -1)
+    sentences = Sentences(text / text.norm(dim=1, keepdim=True), text[:, None], torch.ones(count, 1, dtype=torch.bool))
+    return Conditions(count, sentences=(torch.arange(count), sentences))
+
+
+NOWHERE = Guidance(torch.zeros(1, 16), torch.zeros(1, 16), 3.0)
 
 
 class Flow(nn.Module):
@@ -34,32 +47,23 @@ class Flow(nn.Module):
         super().__init__()
         self.velocity = velocity
 
-    def forward(self, state: Tensor, time: Tensor, text: Tensor, with_text: Tensor) -> Tensor:
+    def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         return self.velocity(state, time)
 
 
-def integrate(velocity, noise: Tensor, steps: int, guidance_scale: float = 3.0) -> Tensor:
-    return sample(Flow(velocity), noise, unit_text(0), steps=steps, guidance_scale=guidance_scale)
+def integrate(velocity, noise: Tensor, steps: int) -> Tensor:
+    return sample(Flow(velocity), noise, NOWHERE, steps=steps)
 
 
 def test_guidance_goes_from_the_free_velocity_through_the_conditional_one(prior: LatentPrior) -> None:
     state = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
-    text, times = unit_text(2), torch.full((3,), 0.3)
-    conditional = prior(state, times, text.expand(3, -1), torch.ones(3, dtype=torch.bool))
-    free = prior(state, times, text.expand(3, -1), torch.zeros(3, dtype=torch.bool))
+    times = torch.full((3,), 0.3)
+    conditional = prior(state, times, prior.encode(told(2, 3)))
+    free = prior(state, times, prior.encode(Conditions(3)))
     assert (conditional - free).abs().max() > 1e-3
     for scale in (0.0, 1.0, 4.5):
-        ours = guided_velocity(prior, state, 0.3, text, scale)
-        torch.testing.assert_close(ours, free + scale * (conditional - free), atol=1e-6, rtol=0)
-
-
-def test_without_text_the_sentence_does_not_matter(prior: LatentPrior) -> None:
-    state, times = torch.randn(2, 6, generator=torch.Generator().manual_seed(3)), torch.tensor([0.1, 0.9])
-    texts = [unit_text(seed).expand(2, -1) for seed in (4, 5)]
-    only_first = torch.tensor([True, False])
-    ours, other = (prior(state, times, text, only_first) for text in texts)
-    assert (ours[0] - other[0]).abs().max() > 1e-3
-    torch.testing.assert_close(ours[1], other[1], rtol=0, atol=0)
+        ours = guided_velocity(prior, state, 0.3, Guidance.by(prior, told(2), scale))
+        torch.testing.assert_close(ours, free + scale * (conditional - free), atol=1e-5, rtol=0)
 
 
 def test_time_is_told_by_sines_of_frequencies_from_1_to_1000() -> None:
@@ -74,7 +78,7 @@ def test_a_fresh_prior_flows_nowhere_in_particular() -> None:
     torch.manual_seed(0)
     fresh = LatentPrior(CONFIG)
     state = torch.randn(4, 6)
-    velocity = fresh(state, torch.rand(4), unit_text(0).expand(4, -1), torch.tensor([True, False] * 2))
+    velocity = fresh(state, torch.rand(4), fresh.encode(told(0, 4)))
     torch.testing.assert_close(velocity, velocity[:1].expand(4, -1), msg="the last layer starts from zero")
 
 
@@ -111,25 +115,26 @@ def test_a_straight_flow_takes_one_step() -> None:
 
 
 def test_sampling_reports_every_step_and_stops_where_it_is_told_to(prior: LatentPrior) -> None:
-    noise, text = torch.zeros(1, 6), unit_text(0)
-    told: list[int] = []
-    sample(prior, noise, text, steps=3, guidance_scale=1, step=told.append)
-    assert told == [1, 2, 3]
+    noise, guidance = torch.zeros(1, 6), Guidance.by(prior, told(0), 1.0)
+    steps: list[int] = []
+    sample(prior, noise, guidance, steps=3, step=steps.append)
+    assert steps == [1, 2, 3]
 
     def stop(done: int) -> None:
-        told.append(done)
+        steps.append(done)
         if done == 2:
             raise Cancelled
 
-    told.clear()
+    steps.clear()
     with pytest.raises(Cancelled):
-        sample(prior, noise, text, steps=9, guidance_scale=1, step=stop)
-    assert told == [1, 2]
+        sample(prior, noise, guidance, steps=9, step=stop)
+    assert steps == [1, 2]
 
 
 def test_rows_of_a_batch_flow_by_themselves(prior: LatentPrior) -> None:
     noise = torch.randn(3, 6, generator=torch.Generator().manual_seed(6))
-    together = sample(prior, noise, unit_text(7), steps=4, guidance_scale=2)
-    alone = sample(prior, noise[1:2], unit_text(7), steps=4, guidance_scale=2)
+    guidance = Guidance.by(prior, told(7), 2.0)
+    together = sample(prior, noise, guidance, steps=4)
+    alone = sample(prior, noise[1:2], guidance, steps=4)
     torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
     assert not together.requires_grad

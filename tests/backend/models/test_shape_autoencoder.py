@@ -11,13 +11,14 @@ from backend.models.shape_autoencoder import (
     ShapeAutoencoderConfig,
     cell_indices,
     interpolate,
+    patches,
     place_in_cell,
     pool_points,
 )
 
 TINY = ShapeAutoencoderConfig(
     latent_channels=4,
-    point_channels=8,
+    patch_channels=8,
     mid_channels=8,
     latent_width=8,
     coarse_channels=8,
@@ -104,30 +105,45 @@ def autoencoder() -> ShapeAutoencoder:
 
 
 def surface(batch: int, seed: int) -> tuple[torch.Tensor, ...]:
-    directions = np.random.default_rng(seed).normal(size=(batch, 300, 3))
+    """Distance grids of balls of random sizes, and 300 coloured points on each."""
+    generator = np.random.default_rng(seed)
+    radii = generator.uniform(0.4, 0.8, (batch, 1, 1))
+    directions = generator.normal(size=(batch, 300, 3))
     normals = directions / np.linalg.norm(directions, axis=2, keepdims=True)
-    arrays = (normals * 0.8, normals, np.abs(normals))
+    axis = (np.arange(64) + 0.5) / 32 - 1
+    lengths = np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij")), axis=0)
+    arrays = (np.tanh((lengths - radii[..., None]) / 0.08), normals * radii, np.abs(normals))
     return tuple(torch.from_numpy(array.astype(np.float32)) for array in arrays)
+
+
+def test_patches_are_the_blocks_of_a_grid() -> None:
+    grid = torch.from_numpy(uniform((2, 6, 6, 6), 12))
+    taken = patches(grid, 3)
+    assert taken.shape == (2, 8, 3, 3, 3)
+    for x, y, z in np.ndindex(3, 3, 3):
+        block = grid[:, 2 * x : 2 * x + 2, 2 * y : 2 * y + 2, 2 * z : 2 * z + 2]
+        torch.testing.assert_close(taken[:, :, x, y, z], block.reshape(2, 8))
+    torch.testing.assert_close(PixelShuffle3d()(taken)[:, 0], grid)
 
 
 def test_latents_do_not_depend_on_the_order_of_points_nor_on_the_rest_of_the_batch(
     autoencoder: ShapeAutoencoder,
 ) -> None:
     autoencoder.double()  # eight channels in eight groups: the norms enlarge single precision's rounding
-    parts = [part.double() for part in surface(3, 8)]
-    latents = autoencoder.encoder(*parts)
+    grids, positions, colors = (part.double() for part in surface(3, 8))
+    latents = autoencoder.encoder(grids, positions, colors)
     assert latents.shape == (3, 4, 8, 8, 8)
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
-    alone = autoencoder.encoder(*(part[1:2, order] for part in parts))
+    alone = autoencoder.encoder(grids[1:2], positions[1:2, order], colors[1:2, order])
     torch.testing.assert_close(alone[0], latents[1], atol=1e-9, rtol=0)
     assert (latents[0] - latents[1]).abs().max() > 1e-3
 
 
-def test_a_latent_changes_with_normals_and_with_colours(autoencoder: ShapeAutoencoder) -> None:
-    positions, normals, colors = surface(1, 9)
-    latent = autoencoder.encoder(positions, normals, colors)
-    assert (autoencoder.encoder(positions, -normals, colors) - latent).abs().max() > 1e-3
-    assert (autoencoder.encoder(positions, normals, 1 - colors) - latent).abs().max() > 1e-3
+def test_a_latent_changes_with_distances_and_with_colours(autoencoder: ShapeAutoencoder) -> None:
+    grids, positions, colors = surface(1, 9)
+    latent = autoencoder.encoder(grids, positions, colors)
+    assert (autoencoder.encoder(-grids, positions, colors) - latent).abs().max() > 1e-3
+    assert (autoencoder.encoder(grids, positions, 1 - colors) - latent).abs().max() > 1e-3
 
 
 def test_a_decoded_latent_is_asked_at_points(autoencoder: ShapeAutoencoder) -> None:
@@ -144,8 +160,8 @@ def test_a_decoded_latent_is_asked_at_points(autoencoder: ShapeAutoencoder) -> N
 
 
 def test_gradients_reach_every_parameter(autoencoder: ShapeAutoencoder) -> None:
-    positions, normals, colors = surface(2, 11)
-    grids = autoencoder.decoder.grids(autoencoder.encoder(positions, normals, colors))
+    distances, positions, colors = surface(2, 11)
+    grids = autoencoder.decoder.grids(autoencoder.encoder(distances, positions, colors))
     loss = autoencoder.decoder.signed_distance(grids, positions).square().mean()
     (loss + (autoencoder.decoder.srgb(grids, positions) - colors).square().mean()).backward()
     without = [name for name, value in autoencoder.named_parameters() if value.grad is None or not value.grad.any()]

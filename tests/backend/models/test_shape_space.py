@@ -53,6 +53,24 @@ def test_the_same_seed_gives_the_same_latent(space: ShapeSpace) -> None:
     assert not torch.equal(draw(space, prompt="a boat", seed=5), latent)
 
 
+def test_classes_and_pictures_are_conditions_too(space: ShapeSpace) -> None:
+    picture = np.random.default_rng(0).random((64, 64, 4), np.float32)
+    latents = [
+        space.sample(seed=0, steps=3, guidance_scale=1.0),
+        space.sample("a chair", seed=0, steps=3, guidance_scale=1.0),
+        space.sample(class_name="chair", seed=0, steps=3, guidance_scale=1.0),
+        space.sample(class_name="boat", seed=0, steps=3, guidance_scale=1.0),
+        space.sample(image=picture, seed=0, steps=3, guidance_scale=1.0),
+        space.sample(image=picture[::-1], seed=0, steps=3, guidance_scale=1.0),
+    ]
+    for index, latent in enumerate(latents):
+        assert all(not torch.equal(latent, other) for other in latents[:index])
+    with pytest.raises(InputError, match="no class 'spoon'; the classes are boat, chair"):
+        space.sample(class_name="spoon", seed=0, steps=3, guidance_scale=1.0)
+    with pytest.raises(InputError, match=r"shape \(64, 64, 4\)"):
+        space.sample(image=picture[:32], seed=0, steps=3, guidance_scale=1.0)
+
+
 def test_latents_are_plain_tensors(space: ShapeSpace) -> None:
     latent = draw(space)
     assert not latent.requires_grad and not latent.is_inference()
@@ -135,6 +153,23 @@ def test_an_encoder_is_told_srgb(space: ShapeSpace, cube: Mesh) -> None:
     textured = Mesh(cube.vertices, cube.faces, uvs=uvs, texture=np.tile(srgb, (4, 4, 1)))
     colored = Mesh(cube.vertices, cube.faces, colors=np.tile(linear, (8, 1)))
     torch.testing.assert_close(space.encode(textured), space.encode(colored), atol=1e-5, rtol=0)
+
+
+def test_corners_of_their_own_and_a_missing_face_matter_as_much_as_they_should(space: ShapeSpace, cube: Mesh) -> None:
+    """Faces that share no vertices are still a closed surface; an open one gets the thickness that it was taught by."""
+    apart = Mesh(
+        cube.vertices[cube.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3), np.tile([0.8, 0.1, 0.1], (36, 1))
+    )
+    torch.testing.assert_close(space.encode(apart), space.encode(cube), atol=1e-5, rtol=0)
+    seen = []
+    encode = space.autoencoder.encoder.forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space.autoencoder.encoder, "forward", lambda *parts: seen.append(parts[0]) or encode(*parts))
+        space.encode(cube)
+        space.encode(Mesh(cube.vertices, cube.faces[1:], cube.colors))
+    closed, opened = ((torch.atanh(grid.clamp(-0.95, 0.95)) * 0.08).numpy()[0] for grid in seen)
+    middle = (slice(24, 40), slice(24, 40), 61)
+    np.testing.assert_allclose(closed[middle] - opened[middle], 0.008, atol=1e-3)
 
 
 def test_meshes_that_cannot_be_encoded_are_refused(space: ShapeSpace, cube: Mesh) -> None:

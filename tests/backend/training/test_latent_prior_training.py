@@ -6,17 +6,27 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from backend.data.distance_grids import pack_distance_grids
 from backend.data.packing import PackedData, pack
-from backend.models.text_encoder import TextEncoder
+from backend.models.conditions import Conditions
+from backend.models.partial_shape import CHANNELS, cell_centres
+from backend.models.text_encoder import Sentences, TextEncoder
+from backend.training import latent_prior
 from backend.training.latent_prior import (
+    ALONE,
+    SENTENCE_BESIDE_IMAGE,
+    SENTENCE_BESIDE_PART,
     SENTENCES,
-    TEXT_DROPOUT,
+    TOKENS,
     VIEWS,
+    Captions,
+    FlowBatch,
     LatentSampler,
-    _view,
     describe_all,
+    draw_views,
     embed_all,
     encode_all,
     flow_losses,
@@ -36,48 +46,41 @@ def data(folder: Path, write_archive) -> PackedData:
     return pack(write_archive(folder / "tiny.zip"), folder / "packed", processes=1)
 
 
-def ellipsoid(count: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """Points and normals of x²/a² + y²/b² + z²/c² = 1 with a, b, c = 0.9, 0.4, 0.6."""
-    directions = np.random.default_rng(0).normal(size=(count, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    axes = np.array([0.9, 0.4, 0.6])
-    normals = directions / axes
-    return (directions * axes).astype(np.float32), normals / np.linalg.norm(normals, axis=1, keepdims=True)
+@pytest.fixture
+def grids(folder: Path, data: PackedData) -> np.ndarray:
+    return pack_distance_grids(folder / "tiny.zip", folder / "packed", processes=1)
 
 
-@pytest.mark.parametrize("view", range(VIEWS))
-def test_views_are_of_the_same_surface_mirrored_or_stretched(view: int) -> None:
-    positions, normals = ellipsoid()
-    moved, turned = _view(positions, normals, view, np.random.default_rng(3))
-    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1, atol=1e-5)
-    low, high = moved.min(0), moved.max(0)
-    np.testing.assert_allclose((high - low).max(), 1.8, atol=1e-5)
-    np.testing.assert_allclose(low + high, 0, atol=1e-5)
-    # The stretched ellipsoid's own axes, from a linear fit, say what its normals must be.
-    factors = np.array([np.polyfit(positions[:, axis], moved[:, axis], 1)[0] for axis in range(3)])
-    assert (factors[0] < 0) == (view % 2 == 1) and (factors[1:] > 0).all()
-    uneven = np.ptp(np.abs(factors)) > 0.01
-    assert uneven == (view >= 2)
-    wanted = normals / factors
-    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    np.testing.assert_allclose(turned, wanted, atol=1e-4)
+def test_views_are_the_object_mirrored_or_stretched() -> None:
+    extents = np.array([0.9, 0.4, 0.6])
+    matrices = draw_views(extents, np.random.default_rng(3))
+    assert matrices.shape == (VIEWS, 3, 3) and matrices.dtype == np.float32
+    factors = np.array([np.diag(matrix) for matrix in matrices])
+    np.testing.assert_array_equal(matrices, factors[:, None] * np.eye(3, dtype=np.float32))
+    np.testing.assert_allclose(factors[:2], [[1, 1, 1], [-1, 1, 1]], atol=1e-6)
+    assert ((factors[:, 0] < 0) == [False, True, False, True]).all() and (factors[:, 1:] > 0).all()
+    np.testing.assert_allclose((np.abs(factors) * extents).max(axis=1), 0.9, atol=1e-6)
+    assert (np.ptp(np.abs(factors[2:]), axis=1) > 0.01).all(), "stretched unevenly"
+    assert np.abs(factors[2] / factors[3]).std() > 0.01, "each in its own way"
 
 
-def test_every_object_is_encoded_in_all_its_views(data: PackedData) -> None:
+def test_every_object_is_encoded_in_all_its_views(data: PackedData, grids: np.ndarray) -> None:
     class Summary:
-        """Stands for the auto-encoder: a latent of the mean absolute position, normal and colour."""
+        """Stands for the auto-encoder: a latent of where the shape is, of what is inside, and of its mean colour."""
 
         @staticmethod
-        def encoder(positions: Tensor, normals: Tensor, colors: Tensor) -> Tensor:
-            assert positions.dtype == normals.dtype == colors.dtype == torch.float32
-            means = torch.stack([positions.abs().mean((1, 2)), normals.abs().mean((1, 2)), colors.mean((1, 2))], dim=1)
+        def encoder(distances: Tensor, positions: Tensor, colors: Tensor) -> Tensor:
+            assert distances.dtype == positions.dtype == colors.dtype == torch.float32
+            means = torch.stack([positions.abs().mean((1, 2)), distances.mean((1, 2, 3)), colors.mean((1, 2))], dim=1)
             return means[:, :, None, None, None].expand(-1, -1, 8, 8, 8)
 
-    latents = encode_all(Summary(), data, CPU)
+    latents, matrices = encode_all(Summary(), data, grids, CPU)
     assert latents.shape == (3, VIEWS, 3, 8, 8, 8) and latents.dtype == torch.float16
+    assert matrices.shape == (3, VIEWS, 3, 3)
     torch.testing.assert_close(latents[:, 0], latents[:, 1], atol=2e-3, rtol=0)  # mirrored: the same absolute values
     assert not torch.equal(latents[:, 0], latents[:, 2])
-    assert torch.equal(encode_all(Summary(), data, CPU), latents)
+    again, _ = encode_all(Summary(), data, grids, CPU)
+    assert torch.equal(again, latents)
 
 
 def test_captions_tell_what_the_mesh_shows(data: PackedData) -> None:
@@ -95,55 +98,116 @@ def test_every_sentence_is_embedded_once_and_put_in_its_place() -> None:
     asked: list[str] = []
 
     class Recorder(TextEncoder):
-        def __call__(self, sentences):
+        def encode(self, sentences):
             asked.extend(sentences)
-            return super().__call__(sentences)
+            return super().encode(sentences)
 
     encoder = Recorder()
-    embeddings = embed_all(captions, encoder)
-    assert embeddings.shape == (2, 2, 384)
+    embedded = embed_all(captions, encoder)
     assert sorted(asked) == ["a boat", "a chair", "a red chair"]
-    assert torch.equal(embeddings[0, 0], embeddings[1, 1])
-    for row, variants in enumerate(captions):
-        for column, sentence in enumerate(variants):
-            torch.testing.assert_close(embeddings[row, column], encoder([sentence])[0], atol=1e-5, rtol=0)
+    assert embedded.of_objects.shape == (2, 2) and embedded.of_objects[0, 0] == embedded.of_objects[1, 1]
+    assert embedded.encoded.tokens.shape == (3, TOKENS, 384)
+    for row, variants in zip(embedded.of_objects, captions, strict=True):
+        for place, sentence in zip(row, variants, strict=True):
+            wanted = encoder.encode([sentence])
+            length = wanted.mask.sum()
+            torch.testing.assert_close(embedded.encoded.embedding[place], wanted.embedding[0], atol=1e-5, rtol=0)
+            assert embedded.encoded.mask[place].sum() == length
+            tokens = embedded.encoded.tokens[place, :length].float()
+            torch.testing.assert_close(tokens, wanted.tokens[0], atol=5e-3, rtol=0)
 
 
-def make_sampler(classes: list[str]) -> LatentSampler:
-    """Coefficients that say which object and view they are; embeddings along the object's own axis."""
-    count = len(classes)
+@pytest.fixture
+def sampler(data: PackedData) -> LatentSampler:
+    """Coefficients that say which object and view they are, and pictures of one grey an object, bright on the left."""
+    count = len(data)
     coefficients = torch.arange(count * VIEWS, dtype=torch.float32).view(count, VIEWS, 1)
-    embeddings = torch.eye(count, 384)[:, None].expand(-1, SENTENCES, -1)
-    return LatentSampler(coefficients, embeddings, classes, CPU)
+    matrices = np.stack([draw_views(np.full(3, 0.9), np.random.default_rng(index)) for index in range(count)])
+    sentences = Sentences(
+        torch.eye(count, 384), torch.zeros(count, TOKENS, 384).half(), torch.ones(count, TOKENS, dtype=torch.bool)
+    )
+    captions = Captions(sentences, np.repeat(np.arange(count)[:, None], SENTENCES, axis=1))
+    pictures = np.full((count, 2, 64, 64, 4), 255, np.uint8)
+    pictures[..., :3] = 40 * np.arange(1, count + 1)[:, None, None, None, None]
+    pictures[:, :, :, :32, :3] += 60
+    classes = ("food", "other", "table")
+    return LatentSampler(data, coefficients, matrices, captions, pictures, classes, CPU)
 
 
-def test_sentences_go_with_their_objects_and_views_are_even() -> None:
-    batch = make_sampler(["chair", "boat", "lamp"])(np.random.default_rng(0), 6000)
-    objects, views = batch.data[:, 0].long() // VIEWS, batch.data[:, 0].long() % VIEWS
-    assert (batch.text.argmax(1) == objects).all()
-    torch.testing.assert_close(batch.text.norm(dim=1), torch.ones(6000))
-    assert batch.text[0].max() < 1, "noise is added"
-    assert stats.chisquare(np.bincount(objects * VIEWS + views, minlength=12)).pvalue > 0.001
+def drawn(batch: FlowBatch) -> tuple[Tensor, Tensor]:
+    """Objects and views, as the coefficients tell them."""
+    return batch.data[:, 0].long() // VIEWS, batch.data[:, 0].long() % VIEWS
 
 
-def test_some_sentences_are_left_out_for_guidance() -> None:
-    count = 20_000
-    with_text = make_sampler(["chair"])(np.random.default_rng(1), count).with_text
-    assert with_text.dtype == torch.bool
-    left_out = count - int(with_text.sum())
-    assert stats.binomtest(left_out, count, TEXT_DROPOUT).pvalue > 0.001
+def test_conditions_are_of_the_objects_that_were_drawn(sampler: LatentSampler) -> None:
+    batch = sampler(np.random.default_rng(0), 3000)
+    objects, views = drawn(batch)
+    rows, sentences = batch.conditions.sentences
+    assert (sentences.embedding.argmax(1) == objects[rows]).all()
+    torch.testing.assert_close(sentences.embedding.norm(dim=1), torch.ones(len(rows)))
+    assert sentences.embedding[0].max() < 1, "noise is added"
+    rows, classes = batch.conditions.classes
+    names = [record["class"] for record in sampler.data.records]
+    assert [("food", "other", "table")[index] for index in classes] == [names[index] for index in objects[rows]]
+    rows, images = batch.conditions.images
+    assert images.shape[1:] == (4, 64, 64) and (views[rows] < 2).all(), "pictures are of what is not stretched"
+    brightness = images[:, :3].mean((1, 2, 3))
+    means = [brightness[objects[rows] == index].mean() for index in range(3)]
+    assert means[0] < means[1] < means[2]
+    brighter_left = images[:, 0, :, :32].mean((1, 2)) > images[:, 0, :, 32:].mean((1, 2))
+    assert (brighter_left == (views[rows] == 0)).all(), "the picture of a mirrored object is mirrored"
 
 
-def test_rare_classes_are_drawn_more_often_than_their_share() -> None:
-    batch = make_sampler(["chair"] * 4 + ["boat"])(np.random.default_rng(2), 10_000)
-    boats = int((batch.data[:, 0] >= 4 * VIEWS).sum())
-    assert stats.binomtest(boats, 10_000, 1 / (1 + 4 * 0.5)).pvalue > 0.001
+def test_parts_lie_where_their_latent_s_shape_lies(sampler: LatentSampler) -> None:
+    """Every surface cell of a part is near to the moved object's own points, and something of most is unknown."""
+    batch = sampler(np.random.default_rng(1), 400)
+    objects, views = drawn(batch)
+    rows, parts = batch.conditions.parts
+    assert parts.shape[1:] == (CHANNELS, 16, 16, 16)
+    centres = cell_centres()
+    for row, part in zip(rows.tolist(), parts, strict=True):
+        index, view = int(objects[row]), int(views[row])
+        matrix = sampler.matrices[index, view]
+        surface = sampler.data.surface_positions[index].astype(np.float32) @ matrix.T
+        filled = part[1] > 0
+        places = (centres[filled] + part[2:5, filled].T / 16).numpy()
+        distance, _ = cKDTree(surface).query(places)
+        assert len(places) == 0 or distance.max() < 0.09
+        assert not (part[0, filled] > 0).any(), "what is seen is known"
+    assert (parts[:, 0].mean((1, 2, 3)) > 0.02).float().mean() > 0.9
 
 
-def test_the_same_generator_gives_the_same_batch() -> None:
-    sampler = make_sampler(["chair", "boat"])
-    first, again = (sampler(np.random.default_rng([0, 3]), 9) for _ in range(2))
-    assert all(torch.equal(value, getattr(again, name)) for name, value in vars(first).items())
+def test_conditions_come_in_the_shares_that_were_chosen(sampler: LatentSampler) -> None:
+    count = 6000
+    generator = np.random.default_rng(2)
+    batches = [sampler(generator, 1000).conditions for _ in range(count // 1000)]
+    with_part = sum(len(batch.parts[0]) for batch in batches)
+    with_image = sum(len(batch.images[0]) for batch in batches)
+    with_sentence = sum(len(batch.sentences[0]) for batch in batches)
+    beside = ALONE["image"] * SENTENCE_BESIDE_IMAGE + ALONE["part"] * SENTENCE_BESIDE_PART
+    for found, share in (
+        (with_part, ALONE["part"]),
+        (with_image, ALONE["image"]),
+        (with_sentence, ALONE["sentence"] + beside),
+    ):
+        assert stats.binomtest(found, count, share).pvalue > 0.001
+    assert sum(ALONE.values()) == pytest.approx(1)
+
+
+def test_objects_that_are_held_out_are_never_drawn(sampler: LatentSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latent_prior, "held_out", lambda records: np.array([False, True, False]))
+    arguments = (sampler.coefficients, sampler.matrices, sampler.captions, sampler.pictures)
+    other = LatentSampler(sampler.data, *arguments, ("food", "other", "table"), CPU)
+    objects, views = drawn(other(np.random.default_rng(3), 2000))
+    assert set(objects.tolist()) == {0, 2} and set(views.tolist()) == set(range(VIEWS))
+
+
+def test_the_same_generator_gives_the_same_batch(sampler: LatentSampler) -> None:
+    first, again = (sampler(np.random.default_rng([0, 3]), 60) for _ in range(2))
+    assert torch.equal(first.data, again.data)
+    assert torch.equal(first.conditions.parts[1], again.conditions.parts[1])
+    assert torch.equal(first.conditions.images[1], again.conditions.images[1])
+    assert torch.equal(first.conditions.sentences[1].embedding, again.conditions.sentences[1].embedding)
 
 
 class Velocity(nn.Module):
@@ -153,7 +217,11 @@ class Velocity(nn.Module):
         super().__init__()
         self.answer = answer
 
-    def forward(self, state: Tensor, time: Tensor, text: Tensor, with_text: Tensor) -> Tensor:
+    def encode(self, conditions: Conditions) -> Tensor:
+        return torch.zeros(conditions.count, 1)
+
+    def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        assert len(condition) == len(state)
         self.state, self.time = state, time
         return self.answer(state, time)
 
@@ -161,8 +229,7 @@ class Velocity(nn.Module):
 def test_the_velocity_of_a_straight_path_has_no_loss() -> None:
     """With all data at one point c the velocity is (c − x) / (1 − t), whatever the noise was."""
     point = torch.tensor([1.0, -2.0, 0.5])
-    batch = make_sampler(["chair"])(np.random.default_rng(4), 2000)
-    batch.data = point.expand(2000, 3)
+    batch = FlowBatch(point.expand(2000, 3), Conditions(2000))
     torch.manual_seed(0)
     prior = Velocity(lambda state, time: (point - state) / (1 - time)[:, None])
     assert flow_losses(torch.ones(3))(prior, batch)["flow"].item() < 1e-4
@@ -174,8 +241,7 @@ def test_the_velocity_of_a_straight_path_has_no_loss() -> None:
 
 
 def test_coefficients_count_by_their_deviation() -> None:
-    batch = make_sampler(["chair"])(np.random.default_rng(5), 20_000)
-    batch.data = torch.zeros(20_000, 2)
+    batch = FlowBatch(torch.zeros(20_000, 2), Conditions(20_000))
     deviations = torch.tensor([3.0, 1.0])
     torch.manual_seed(0)
     # An answer of 0 leaves an error of variance 1 in each coefficient, so the loss is the weights' mean, 1.

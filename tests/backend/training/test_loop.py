@@ -7,17 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from backend.training import loop
+from backend.training import picture as loop_picture
 from backend.training.loop import Schedule, save_whole, train
+from backend.training.picture import HEIGHT
 
 STEPS = 24
 SCHEDULE = Schedule(minutes=STEPS / 60, batch_size=8, learning_rate=1e-2, warmup_steps=4)
 
 
 class Clock:
-    """Time that passes only when a batch is drawn: one second each."""
+    """Time that passes only when a batch is learned from: one second each."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -44,7 +47,6 @@ class Draw:
         if self.drawn == self.last:
             raise KeyboardInterrupt
         self.drawn += 1
-        self.clock.seconds += 1
         x = generator.normal(size=(count, 3)).astype(np.float32)
         return torch.from_numpy(x), torch.from_numpy(x.sum(1, keepdims=True))
 
@@ -61,7 +63,11 @@ def network() -> nn.Sequential:
 
 
 def run(folder: Path, draw: Draw, schedule: Schedule = SCHEDULE):
-    return train(network(), draw, losses_of, schedule, folder / "run" / "checkpoint.pt", device=torch.device("cpu"))
+    def timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        draw.clock.seconds += 1
+        return losses_of(model, batch)
+
+    return train(network(), draw, timed, schedule, folder / "run" / "checkpoint.pt", device=torch.device("cpu"))
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path, clock: Clock) -> None:
@@ -72,7 +78,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path, 
         torch.randn(7)  # other work in between
     draw = Draw(clock)
     resumed = run(tmp_path / "killed", draw)
-    assert draw.drawn == STEPS - 14, "checkpoints were written after the 7th and the 14th step"
+    assert draw.drawn == STEPS - 14 + 1, "checkpoints were written after steps 7 and 14; one batch is drawn ahead"
     assert resumed.steps == whole.steps == STEPS and resumed.minutes == whole.minutes == SCHEDULE.minutes
     assert resumed.losses == whole.losses
     for name, value in whole.model.state_dict().items():
@@ -137,7 +143,7 @@ def test_a_kill_while_saving_leaves_the_last_checkpoint_whole(
             run(tmp_path, Draw(clock))
     assert path.read_bytes() == before
     assert run(tmp_path, Draw(clock)).steps == STEPS
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert {entry.name for entry in path.parent.iterdir()} == {path.name, loop.PICTURE}
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clock: Clock) -> None:
@@ -159,3 +165,37 @@ def test_saved_content_replaces_the_old(tmp_path: Path) -> None:
         save_whole(path, copy.deepcopy(value))
         assert torch.equal(torch.load(path, weights_only=True), value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["latents.pt"]
+
+
+def test_a_picture_shows_the_losses_and_the_samples_of_the_averaged_model(tmp_path: Path, clock: Clock) -> None:
+    asked: list[nn.Module] = []
+
+    def samples(model: nn.Module) -> np.ndarray:
+        asked.append(model)
+        return np.full((40, 900, 3), (10, 200, 30), np.uint8)
+
+    draw = Draw(clock)
+
+    def timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        clock.seconds += 1
+        return losses_of(model, batch)
+
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    trained = train(network(), draw, timed, SCHEDULE, checkpoint, device=torch.device("cpu"), samples=samples)
+    assert len(asked) == 4 and asked[-1] is trained.model, "after steps 7, 14 and 21, and in the end"
+    with Image.open(checkpoint.with_name(loop.PICTURE)) as picture:
+        assert picture.size == (900, HEIGHT + 40)
+        assert picture.getpixel((450, HEIGHT + 20)) == (10, 200, 30)
+        curves = np.asarray(picture)[:HEIGHT, : loop_picture.WIDTH].reshape(-1, 3)
+    for color in loop_picture.COLORS[:2]:
+        assert (curves == color).all(axis=1).sum() > 100, "one curve a loss"
+    history = torch.load(checkpoint, weights_only=True)["history"]
+    assert history["step"] == [10, 20] and set(history) == {"step", "error", "size"}
+
+
+def test_curves_fall_as_losses_do() -> None:
+    image = np.asarray(loop_picture.loss_curves([10, 20, 30], {"flow": [1.0, 0.1, 0.01]}))
+    red = np.argwhere((image == loop_picture.COLORS[0]).all(axis=2))
+    line = red[red[:, 1] < loop_picture.WIDTH - 190]
+    first, last = line[line[:, 1] == line[:, 1].min()][:, 0].mean(), line[line[:, 1] == line[:, 1].max()][:, 0].mean()
+    assert first < last, "row 0 is the top"

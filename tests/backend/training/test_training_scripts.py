@@ -13,13 +13,13 @@ from backend.errors import InputError, MachineError
 from backend.models.latent_prior import LatentPriorConfig
 from backend.models.shape_autoencoder import ShapeAutoencoderConfig
 from backend.models.shape_space import ShapeSpace
-from backend.training import latent_prior, loop, shape_autoencoder
+from backend.training import latent_prior, loop, shape_autoencoder, shape_space
 from backend.training.loop import Schedule
 
 STEPS = 3
 AUTOENCODER = ShapeAutoencoderConfig(
     latent_channels=4,
-    point_channels=8,
+    patch_channels=8,
     mid_channels=8,
     latent_width=8,
     coarse_channels=8,
@@ -52,8 +52,7 @@ def test_both_trainings_make_a_shape_space(
     tiny: None, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "weights"
-    shape_autoencoder.main([*arguments, "--dev", str(tmp_path / "tiny.zip")])
-    latent_prior.main(arguments)
+    shape_space.main([*arguments, "--dev", str(tmp_path / "tiny.zip")])
     names = {"shape_autoencoder", "latent_prior"}
     files = {f"{name}{suffix}" for name in names for suffix in (".safetensors", ".md")} | {"sha256.json"}
     assert {path.name for path in weights.iterdir()} == files
@@ -64,7 +63,7 @@ def test_both_trainings_make_a_shape_space(
     }
     card = (weights / "shape_autoencoder.md").read_text()
     assert "Configuration `tiny`" in card and f"{STEPS} steps" in card and "3 objects" in card
-    assert "IoU" in card and "Measured on 3 development objects" in card
+    assert "IoU" in card and "Measured on 3 objects that training did not see" in card
     card = (weights / "latent_prior.md").read_text()
     assert "12 latents of 3 objects" in card and "explain" in card
     assert f"{STEPS} steps" in capsys.readouterr().out
@@ -81,7 +80,7 @@ def test_a_prior_begins_anew_for_another_autoencoder(tiny: None, arguments: list
     latent_prior.main(arguments)
     folder = tmp_path / "runs" / "latent_prior"
     first = {path.name for path in folder.iterdir()}
-    assert len(first) == 2, "latents and checkpoint"
+    assert len(first) == 4, "latents, checkpoint, its picture and captions"
     (tmp_path / "runs" / "shape_autoencoder" / "checkpoint.pt").unlink()
     shape_autoencoder.main([*arguments, *dev, "--minutes", "2"])
     latent_prior.main(arguments)
@@ -96,6 +95,11 @@ def test_a_longer_budget_goes_on_from_the_checkpoint(tiny: None, arguments: list
     shape_autoencoder.main([*arguments, *dev, "--minutes", "2"])
     assert torch.load(checkpoint, weights_only=True)["step"] == 2 * STEPS
     assert "minutes 2.0" in (tmp_path / "weights" / "shape_autoencoder.md").read_text()
+
+
+def test_too_few_objects_need_others_to_measure_on(tiny: None, arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="too few objects to hold any out"):
+        shape_autoencoder.main(arguments)
 
 
 def test_what_is_missing_is_told(arguments: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Objects as grids of signed distance: what the auto-encoder sees of a shape, and a data set of them.
+
+A grid holds tanh(signed distance / SATURATION) at the centres of RESOLUTION³ cells of model space, so that most of its
+range is spent near the surface. Indexed (x, y, z).
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from ..kernels import Grid, mesh_to_sdf
+from .archive import Archive
+from .model_folder import open_data
+from .surface import SHEET_HALF_THICKNESS
+
+RESOLUTION = 64
+SATURATION = 0.08
+BAND = 6.0
+"""Cells from the surface within which distances are computed; farther ones are as good as saturated."""
+CERTAIN = 0.999
+"""Values beyond this say no more than on which side they are."""
+
+
+def distance_grid(vertices: np.ndarray, faces: np.ndarray, *, half_thickness: float = 0.0) -> np.ndarray:
+    """The grid (R, R, R) float32 in (−1, 1) of a mesh in model space; negative inside.
+
+    vertices: (V, 3) float. faces: (F, 3) int. half_thickness: how far from a face places still count as inside.
+    """
+    spacing = 2 / RESOLUTION
+    nodes = Grid((spacing / 2 - 1,) * 3, spacing, (RESOLUTION,) * 3)
+    positions = torch.from_numpy(np.ascontiguousarray(vertices, np.float32))
+    triangles = torch.from_numpy(np.ascontiguousarray(faces, np.int32))
+    distances = mesh_to_sdf(positions, triangles, nodes, band=BAND).numpy() - np.float32(half_thickness)
+    return np.tanh(distances / SATURATION)
+
+
+def transformed(grids: Tensor, matrices: Tensor) -> Tensor:
+    """The grids (B, R, R, R) of shapes moved by matrices (B, 3, 3), by trilinear interpolation.
+
+    Distances grow with the cube root of the volume: exact for turns and even scales, nearly so for mild stretching.
+    """
+    inverse = functional.pad(torch.linalg.inv(matrices), (0, 1))
+    # grid_sample names the last axis first: z, y, x.
+    places = functional.affine_grid(inverse.flip(1)[..., [2, 1, 0, 3]], list(grids[:, None].shape), align_corners=False)
+    moved = functional.grid_sample(grids[:, None], places, padding_mode="border", align_corners=False)[:, 0]
+    scale = torch.linalg.det(matrices).abs().pow(1 / 3)[:, None, None, None]
+    return torch.tanh(torch.atanh(moved.clamp(-CERTAIN, CERTAIN)) * scale)
+
+
+def _grid(archive: Archive, index: int) -> np.ndarray:
+    shape = archive[index]
+    thickness = 0.0 if shape.watertight else SHEET_HALF_THICKNESS
+    return np.rint(127 * distance_grid(shape.vertices, shape.faces, half_thickness=thickness)).astype(np.int8)
+
+
+def pack_distance_grids(source: Path, folder: Path, *, processes: int | None = None) -> np.ndarray:
+    """The grids (n, R, R, R) int8 (127 = 1), memory-mapped, of every object of `source`, as `pack` takes it; made in
+    `folder`, or opened where a former call finished them. A call that was cut off leaves no such file.
+    """
+    path = folder / "distance_grids.npy"
+    if not path.exists():
+        archive = open_data(source, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        grids = np.lib.format.open_memmap(unfinished, "w+", np.int8, (len(archive), *[RESOLUTION] * 3))
+        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+            work = pool.map(partial(_grid, archive), range(len(archive)), chunksize=4)
+            for index, grid in enumerate(tqdm(work, "Distances", len(archive), unit="object", mininterval=10)):
+                grids[index] = grid
+        grids.flush()
+        del grids
+        os.replace(unfinished, path)
+    return np.load(path, mmap_mode="r")
