@@ -17,7 +17,6 @@ def tables(ours: Faithfulness, theirs: Faithfulness, copy_distance: float) -> st
             _class_table(ours, theirs),
             _proportion_table(ours, theirs),
             _color_table(ours, theirs),
-            "1-NNA, COV and MMD are left out: 37 objects held back from training are too few for them.",
         ]
     )
 
