@@ -1,4 +1,4 @@
-"""Objects as grids of signed distance: what the auto-encoder sees of a shape, and a data set of them.
+"""Objects as grids of signed distance: what the auto-encoder sees of a shape.
 
 A grid holds tanh(signed distance / SATURATION) at the centres of RESOLUTION³ cells of model space, so that most of its
 range is spent near the surface. Indexed (x, y, z).
@@ -6,21 +6,12 @@ range is spent near the surface. Indexed (x, y, z).
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from ..kernels import Grid, mesh_to_sdf
-from .archive import Archive
-from .model_folder import open_data
-from .surface import SHEET_HALF_THICKNESS
 
 RESOLUTION = 64
 SATURATION = 0.08
@@ -54,29 +45,3 @@ def transformed(grids: Tensor, matrices: Tensor) -> Tensor:
     moved = functional.grid_sample(grids[:, None], places, padding_mode="border", align_corners=False)[:, 0]
     scale = torch.linalg.det(matrices).abs().pow(1 / 3)[:, None, None, None]
     return torch.tanh(torch.atanh(moved.clamp(-CERTAIN, CERTAIN)) * scale)
-
-
-def _grid(archive: Archive, index: int) -> np.ndarray:
-    shape = archive[index]
-    thickness = 0.0 if shape.watertight else SHEET_HALF_THICKNESS
-    return np.rint(127 * distance_grid(shape.vertices, shape.faces, half_thickness=thickness)).astype(np.int8)
-
-
-def pack_distance_grids(source: Path, folder: Path, *, processes: int | None = None) -> np.ndarray:
-    """The grids (n, R, R, R) int8 (127 = 1), memory-mapped, of every object of `source`, as `pack` takes it; made in
-    `folder`, or opened where a former call finished them. A call that was cut off leaves no such file.
-    """
-    path = folder / "distance_grids.npy"
-    if not path.exists():
-        archive = open_data(source, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        grids = np.lib.format.open_memmap(unfinished, "w+", np.int8, (len(archive), *[RESOLUTION] * 3))
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-            work = pool.map(partial(_grid, archive), range(len(archive)), chunksize=4)
-            for index, grid in enumerate(tqdm(work, "Distances", len(archive), unit="object", mininterval=10)):
-                grids[index] = grid
-        grids.flush()
-        del grids
-        os.replace(unfinished, path)
-    return np.load(path, mmap_mode="r")

@@ -21,7 +21,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ..data.captions import main_colors, proportion_words, proportions, sentences
-from ..data.distance_grids import pack_distance_grids, transformed
+from ..data.distance_grids import transformed
+from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible

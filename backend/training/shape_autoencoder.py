@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..data.distance_grids import pack_distance_grids, transformed
+from ..data.distance_grids import transformed
+from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.sampling import NEAR_POINTS, UNIFORM_POINTS

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.data.distance_grids import SATURATION, distance_grid, pack_distance_grids, transformed
+from backend.data.distance_grids import SATURATION, distance_grid, transformed
+from backend.data.distance_packing import pack_distance_grids
 
 AXIS = (np.arange(64) + 0.5) / 32 - 1
 CENTRES = np.stack(np.meshgrid(AXIS, AXIS, AXIS, indexing="ij"), axis=-1)

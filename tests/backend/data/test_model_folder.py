@@ -10,7 +10,7 @@ import torch
 import trimesh
 
 from backend.data.archive import UNKNOWN_COLOR, Archive
-from backend.data.distance_grids import pack_distance_grids
+from backend.data.distance_packing import pack_distance_grids
 from backend.data.mesh_files import write_mesh
 from backend.data.model_folder import caption_of, face_colors, find_models, open_data, write_archive
 from backend.data.packing import pack

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from backend.data.distance_grids import pack_distance_grids
+from backend.data.distance_packing import pack_distance_grids
 from backend.data.packing import PackedData, pack
 from backend.models.conditions import Conditions
 from backend.models.partial_shape import CHANNELS, cell_centres

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.data.distance_grids import pack_distance_grids
+from backend.data.distance_packing import pack_distance_grids
 from backend.data.packing import PackedData, pack
 from backend.data.sampling import signed_distance
 from backend.models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
