@@ -1,4 +1,4 @@
-"""What to make (`Recipe`), what came of it (`Result`), and which methods there are with their parameters.
+"""What to make (`Recipe`) and what came of it (`Result`); methods.py has what can be asked for.
 
 A recipe is the whole truth of a generation: the same recipe on the same device gives the same mesh. The panel, the
 headless runs, the command line and scripts all build this one type. Standard library and NumPy only: Blender's Python
@@ -7,7 +7,6 @@ imports this module as well.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -15,12 +14,13 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .errors import Cancelled, InputError, MachineError
 from .mesh import Mesh
+from .methods import METHODS, Method, Parameter, Value, method
 
 __all__ = [
     "METHODS",
@@ -44,217 +44,10 @@ SEED_LIMIT = 2**31 - 1
 
 MOST_MESHES = 8
 
-Value = Any
-"""Of a parameter: bool, int, float, str, or a tuple of floats."""
-
 Input = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "str": (str,),
-    "numbers": (list, tuple),
-}
-_KIND_NAMES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "numbers": "a list of numbers",
-}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One setting of a method; panels and command lines are made from these.
-
-    `minimum` and `maximum` are inclusive and stand for numbers only, in "numbers" for each of them; `choices` are the
-    only values of a "str" that has any; `advanced` ones are shown folded away.
-    """
-
-    name: str
-    label: str
-    description: str
-    kind: Literal["int", "float", "bool", "str", "numbers"]
-    default: Value
-    minimum: float | None = None
-    maximum: float | None = None
-    advanced: bool = False
-    choices: tuple[str, ...] = ()
-
-    def check(self, value: object) -> Value:
-        """Return the value in this parameter's own type, or raise InputError."""
-        is_right_type = isinstance(value, _PYTHON_TYPES[self.kind])
-        if not is_right_type or (isinstance(value, bool) and self.kind != "bool"):
-            raise InputError(f"{self.label} must be {_KIND_NAMES[self.kind]}, not {value!r}.")
-        if self.kind == "numbers":
-            each = dataclasses.replace(self, kind="float")
-            return tuple(each.check(entry) for entry in value)  # type: ignore[attr-defined]
-        if self.choices and value not in self.choices:
-            raise InputError(f"{self.label} must be one of {', '.join(self.choices)}, not {value!r}.")
-        if self.kind == "float":
-            value = float(value)  # type: ignore[arg-type]
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{self.label} must be a finite number, not {value}.")
-        if self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum:  # type: ignore[operator]
-            raise InputError(f"{self.label} must lie between {self.minimum:,} and {self.maximum:,}, not {value:,}.")
-        return value
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way of doing a task: what it takes, what it may be told besides, and what can be set; `seeded` says whether
-    another seed gives another result."""
-
-    task: str
-    name: str
-    label: str
-    description: str
-    inputs: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    optional_inputs: tuple[str, ...] = ()
-    seeded: bool = True
-
-
-DETAIL = Parameter(
-    "detail",
-    "Detail",
-    "Cells along the longest side of the grid that the surface is read from",
-    "int",
-    128,
-    32,
-    256,
-)
-FACE_COUNT = Parameter(
-    "face_count",
-    "Face Count",
-    "Number of triangles that the mesh is simplified to",
-    "int",
-    20_000,
-    100,
-    100_000,
-)
-
-KEEP_ORIGINAL = Parameter(
-    "keep_original",
-    "Keep Original Surface",
-    "Keep the faces of the known part as they are, and join the new ones to them along the box of the unknown",
-    "bool",
-    False,
-)
-
-METHODS: tuple[Method, ...] = (
-    Method(
-        task="text_to_3d",
-        name="latent prior",
-        label="Latent prior",
-        description="The bundled model: denoises a latent shape towards the prompt; seconds on a CPU, no download",
-        inputs=("prompt",),
-        parameters=(
-            DETAIL,
-            FACE_COUNT,
-            Parameter(
-                "guidance_scale",
-                "Guidance Scale",
-                "How strongly the shape follows the prompt; low values vary more",
-                "float",
-                2.0,
-                0.0,
-                20.0,
-                advanced=True,
-            ),
-            Parameter(
-                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
-            ),
-        ),
-    ),
-    Method(
-        task="shape_completion",
-        name="latent prior",
-        label="Latent prior",
-        description="The bundled model: denoises a latent shape towards the part that is known; seconds on a CPU",
-        inputs=("shape", "unknown"),
-        parameters=(
-            DETAIL,
-            FACE_COUNT,
-            KEEP_ORIGINAL,
-            Parameter(
-                "guidance_scale",
-                "Guidance Scale",
-                "How strongly the shape follows the prompt, where there is one",
-                "float",
-                2.0,
-                0.0,
-                20.0,
-                advanced=True,
-            ),
-            Parameter(
-                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
-            ),
-        ),
-        optional_inputs=("prompt",),
-    ),
-    Method(
-        task="latent_interpolation",
-        name="latent interpolation",
-        label="Latent interpolation",
-        description="The shapes between two or more meshes, from the bundled model; seconds on a CPU, no download",
-        inputs=("meshes",),
-        parameters=(
-            Parameter("steps", "Steps", "Number of shapes from the first to the last, both included", "int", 9, 2, 64),
-            Parameter(
-                "path",
-                "Path",
-                "Straight through the space of shapes, or along a sphere on which shapes lie",
-                "str",
-                "linear",
-                choices=("linear", "spherical"),
-            ),
-            Parameter(
-                "output",
-                "Output",
-                "A mesh for each step, or one mesh that morphs through them all: with shape keys to set by hand, or "
-                "with keyframes, ready to play",
-                "str",
-                "meshes",
-                choices=("meshes", "shape keys", "keyframes"),
-            ),
-            dataclasses.replace(DETAIL, default=64),
-            dataclasses.replace(FACE_COUNT, default=10_000),
-            Parameter(
-                "texture",
-                "Texture",
-                "Bake a texture for each mesh; without, colours are kept at the vertices, in half the time",
-                "bool",
-                False,
-                advanced=True,
-            ),
-            Parameter(
-                "blend",
-                "Blend",
-                "One weight for each mesh: makes the one shape with that share of each, instead of steps",
-                "numbers",
-                (),
-                -10.0,
-                10.0,
-                advanced=True,
-            ),
-        ),
-        seeded=False,
-    ),
-)
 
 SCAN = "scan"
 """The input "unknown" of a shape of which nothing is known but what is seen."""
-
-
-def method(task: str, name: str) -> Method:
-    """The method of that name for that task; raises InputError when there is none."""
-    for candidate in METHODS:
-        if (candidate.task, candidate.name) == (task, name):
-            return candidate
-    known = ", ".join(f"{candidate.task} / {candidate.name}" for candidate in METHODS)
-    raise InputError(f"There is no method {name!r} for the task {task!r}; choose one of: {known}.")
 
 
 def check_prompt(prompt: object) -> str:
