@@ -113,27 +113,54 @@ class ShapeSpace:
         """A latent (C, 8, 8, 8) float32 that agrees with all that is told of it; the same arguments on the same device
         give the same latent.
 
-        prompt: what it is, in words. class_name: one of `classes`. image: (64, 64, 4) float32, sRGB and alpha in
-        [0, 1], of the object alone. Without any of them it is any shape. Of several candidates that the seed gives, the
-        one that hangs together best is kept. `step(done, total)` is called after every sampling step and every
-        candidate looked at, and may raise to stop. Raises InputError for an unknown class or an image of another shape.
+        Of several candidates that the seed gives (see `candidates`) the one that hangs together best is kept.
+        `step(done, total)` is called after every sampling step and every candidate looked at, and may raise to stop.
         """
 
         def tell(done: int) -> None:
             if step is not None:
                 step(done, steps + CANDIDATES)
 
-        guidance = Guidance.by(self.prior, self.conditions(prompt, class_name, image), guidance_scale)
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(CANDIDATES, self.prior.config.components, generator=generator).to(self.device)
-        latents = self.components.restore(sample(self.prior, noise, guidance, steps=steps, step=tell))
+        latents = self.candidates(
+            prompt,
+            class_name=class_name,
+            image=image,
+            count=CANDIDATES,
+            seed=seed,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            step=tell,
+        )
 
-        def candidates() -> Iterator[LatentField]:
+        def fields() -> Iterator[LatentField]:
             for index, latent in enumerate(latents):
                 yield self.field(latent)
                 tell(steps + index + 1)
 
-        return latents[most_whole(candidates())].clone()
+        return latents[most_whole(fields())].clone()
+
+    def candidates(
+        self,
+        prompt: str | None = None,
+        *,
+        count: int,
+        seed: int,
+        steps: int,
+        guidance_scale: float,
+        class_name: str | None = None,
+        image: np.ndarray | None = None,
+        step: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Latents (count, C, 8, 8, 8) float32 that agree with all that is told of a shape.
+
+        prompt: what it is, in words. class_name: one of `classes`. image: (64, 64, 4) float32, sRGB and alpha in
+        [0, 1], of the object alone. Without any of them it is any shape. `step(done)` is called after every sampling
+        step and may raise to stop. Raises InputError for an unknown class or an image of another shape.
+        """
+        guidance = Guidance.by(self.prior, self.conditions(prompt, class_name, image), guidance_scale)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, self.prior.config.components, generator=generator).to(self.device)
+        return self.components.restore(sample(self.prior, noise, guidance, steps=steps, step=step))
 
     def conditions(
         self, prompt: str | None = None, class_name: str | None = None, image: np.ndarray | None = None
