@@ -102,6 +102,27 @@ FACE_COUNT = Parameter(
     100_000,
 )
 
+GUIDANCE_SCALE = Parameter(
+    "guidance_scale",
+    "Guidance Scale",
+    "How strongly the shape follows the prompt, where there is one",
+    "float",
+    2.0,
+    0.0,
+    20.0,
+    advanced=True,
+)
+STEPS = Parameter("steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True)
+ELEVATION = Parameter(
+    "elevation",
+    "Elevation",
+    "How far above the object's middle the picture's camera is, in degrees: 0 looks level, 90 straight down",
+    "float",
+    15.0,
+    -30.0,
+    85.0,
+)
+
 KEEP_ORIGINAL = Parameter(
     "keep_original",
     "Keep Original Surface",
@@ -120,20 +141,40 @@ METHODS: tuple[Method, ...] = (
         parameters=(
             DETAIL,
             FACE_COUNT,
+            dataclasses.replace(
+                GUIDANCE_SCALE, description="How strongly the shape follows the prompt; low values vary more"
+            ),
+            STEPS,
+        ),
+    ),
+    Method(
+        task="image_to_3d",
+        name="feed-forward",
+        label="Feed-forward",
+        description="The bundled model: denoises a latent shape towards the picture; seconds on a CPU, no download",
+        inputs=("picture",),
+        parameters=(
+            DETAIL,
+            FACE_COUNT,
+            ELEVATION,
+            dataclasses.replace(
+                GUIDANCE_SCALE,
+                description="How strongly the shape follows the picture; low values vary more",
+                default=3.0,
+            ),
+            STEPS,
             Parameter(
-                "guidance_scale",
-                "Guidance Scale",
-                "How strongly the shape follows the prompt; low values vary more",
-                "float",
-                2.0,
-                0.0,
-                20.0,
+                "candidates",
+                "Candidates",
+                "How many shapes are made, of which the one that agrees best with the picture is kept",
+                "int",
+                12,
+                1,
+                64,
                 advanced=True,
             ),
-            Parameter(
-                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
-            ),
         ),
+        optional_inputs=("mask", "prompt"),
     ),
     Method(
         task="shape_completion",
@@ -145,19 +186,8 @@ METHODS: tuple[Method, ...] = (
             DETAIL,
             FACE_COUNT,
             KEEP_ORIGINAL,
-            Parameter(
-                "guidance_scale",
-                "Guidance Scale",
-                "How strongly the shape follows the prompt, where there is one",
-                "float",
-                2.0,
-                0.0,
-                20.0,
-                advanced=True,
-            ),
-            Parameter(
-                "steps", "Steps", "Number of denoising steps; more take longer", "int", 12, 1, 200, advanced=True
-            ),
+            GUIDANCE_SCALE,
+            STEPS,
         ),
         optional_inputs=("prompt",),
     ),

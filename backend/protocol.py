@@ -13,7 +13,8 @@ pickle. Both sides check every length, type and name before they use anything. S
     progress    worker   job, stage: str; fraction: float
     preview     worker   job: str                                                            a mesh, in scene metres
     result      worker   job: str; recipe, timings: object; notes: [str]                     a mesh, transform,
-                                                                                             shape_keys, more meshes
+                                                                                             shape_keys, viewpoint,
+                                                                                             lens, views, more meshes
     error       worker   job, message: str; exit_code: int (2 input, 3 machine)
     cancelled   worker   job: str
     shutdown    client
@@ -42,7 +43,7 @@ import numpy as np
 
 from .errors import InputError
 from .mesh import Mesh
-from .recipe import VERSION, Recipe, Result
+from .recipe import VERSION, Recipe, Result, Viewpoint
 
 KEY_VARIABLE = "GEN3D_WORKER_KEY"
 """Environment variable that carries the authentication key to the worker, in hexadecimal digits."""
@@ -130,6 +131,11 @@ def result(job: str, outcome: Result) -> Message:
         arrays |= _mesh_arrays(mesh, f"{number}.")
     if outcome.shape_keys is not None:
         arrays["shape_keys"] = outcome.shape_keys
+    if outcome.viewpoint is not None:
+        arrays["viewpoint"] = outcome.viewpoint.matrix
+        arrays["lens"] = np.array([outcome.viewpoint.field_of_view, *outcome.viewpoint.shift])
+    if outcome.views is not None:
+        arrays["views"] = outcome.views
     return Message("result", fields, arrays)
 
 
@@ -177,9 +183,21 @@ def read_result(message: Message) -> Result:
             notes=message.fields["notes"],
             following=tuple(read_mesh(message, f"{number}.") for number in numbers),
             shape_keys=message.arrays.get("shape_keys"),
+            viewpoint=_read_viewpoint(message),
+            views=message.arrays.get("views"),
         )
     except InputError as reason:
         raise ProtocolError(str(reason)) from reason
+
+
+def _read_viewpoint(message: Message) -> Viewpoint | None:
+    if "viewpoint" not in message.arrays:
+        return None
+    lens = message.arrays.get("lens")
+    if lens is None or lens.shape != (3,):
+        raise ProtocolError("The result's viewpoint lacks its lens.")
+    field_of_view, *shift = lens.tolist()
+    return Viewpoint(message.arrays["viewpoint"], field_of_view, (shift[0], shift[1]))
 
 
 def _mesh_arrays(mesh: Mesh, prefix: str = "") -> dict[str, np.ndarray]:

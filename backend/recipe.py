@@ -34,6 +34,7 @@ __all__ = [
     "Parameter",
     "Recipe",
     "Result",
+    "Viewpoint",
     "check_prompt",
     "method",
 ]
@@ -106,6 +107,8 @@ def _check_input(name: str, value: object) -> Input:
         return check_unknown(value)
     if name == "meshes":
         return check_mesh_files(value)
+    if name in ("picture", "mask") and not (isinstance(value, str) and value):
+        raise InputError(f"The {name} must be the name of an image file, not {value!r}.")
     if name == "shape" and not (isinstance(value, str) and value):
         raise InputError(f"The shape must be the name of a mesh or point file, not {value!r}.")
     if not isinstance(value, (str, bool, int, float)):
@@ -129,7 +132,8 @@ class Recipe:
     """What to make.
 
     task, method   one of METHODS
-    inputs         what the method takes: {"prompt": "a chair"}, {"shape": "part.ply", "unknown": (0, 0, 0, 1, 1, 1)}
+    inputs         what the method takes: {"prompt": "a chair"}, {"shape": "part.ply", "unknown": (0, 0, 0, 1, 1, 1)},
+                   {"picture": "photo.png", "mask": "mask.png"}
     parameters     every parameter of the method, in its range
     seed           0 … SEED_LIMIT
     weights        file name → sha256 of the weights that made the mesh; empty until it is made ("whatever is bundled")
@@ -234,8 +238,9 @@ class Recipe:
         """What a person calls it: the prompt, the names of shapes, or the method where there is neither."""
         if "meshes" in self.inputs:
             return " to ".join(PurePath(name).stem for name in self.inputs["meshes"])  # type: ignore[arg-type]
-        if "prompt" not in self.inputs and "shape" in self.inputs:
-            return PurePath(str(self.inputs["shape"])).stem
+        for name in ("shape", "picture"):
+            if "prompt" not in self.inputs and name in self.inputs:
+                return PurePath(str(self.inputs[name])).stem
         return str(self.inputs.get("prompt", self.method))
 
     def to_dict(self) -> dict[str, Any]:
@@ -261,6 +266,28 @@ _method_of = method
 
 
 @dataclass(frozen=True, eq=False)
+class Viewpoint:
+    """The camera that reproduces a picture: a pinhole camera with a square picture.
+
+    matrix          (4, 4) float64, from the camera's frame (x to the right, y up, looking along −z) to model space
+    field_of_view   radians from edge to edge
+    shift           how far the picture's middle lies off the camera's axis, to the right and up, in picture sides
+    """
+
+    matrix: np.ndarray
+    field_of_view: float
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        matrix = np.asarray(self.matrix, dtype=np.float64)
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+            raise InputError("The viewpoint's matrix must be a finite matrix of 4 × 4 numbers.")
+        if not 0 < self.field_of_view < math.pi or not all(math.isfinite(value) for value in self.shift):
+            raise InputError("The viewpoint's field of view and shift are out of range.")
+        object.__setattr__(self, "matrix", matrix)
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """What came of a recipe.
 
@@ -272,6 +299,8 @@ class Result:
     following   further meshes of a series whose first is `mesh`, in the same space
     shape_keys  (K, V, 3) float32: where the vertices of `mesh` are in each step of a morph, in the same space; the
                 first step is `mesh` itself; or None
+    viewpoint   the camera that reproduces the picture which the shape was made from, in model space; or None
+    views       (N, S, S, 4) uint8, sRGB and alpha: pictures that were made on the way, where asked for; or None
     """
 
     mesh: Mesh
@@ -281,6 +310,8 @@ class Result:
     notes: list[str]
     following: tuple[Mesh, ...] = ()
     shape_keys: np.ndarray | None = None
+    viewpoint: Viewpoint | None = None
+    views: np.ndarray | None = None
 
     @property
     def meshes(self) -> tuple[Mesh, ...]:
@@ -293,6 +324,10 @@ class Result:
             if keys.ndim != 3 or keys.shape[1:] != self.mesh.vertices.shape or not np.isfinite(keys).all():
                 raise InputError("The result's shape keys must be finite places for each vertex of its mesh.")
             object.__setattr__(self, "shape_keys", keys)
+        if self.views is not None and (
+            self.views.ndim != 4 or self.views.shape[3] != 4 or self.views.dtype != np.uint8
+        ):
+            raise InputError("The result's views must be pictures of red, green, blue and alpha in bytes.")
         transform = np.asarray(self.transform, dtype=np.float64)
         if transform.shape != (4, 4) or not np.isfinite(transform).all():
             raise InputError("The result's transform must be a finite matrix of 4 × 4 numbers.")

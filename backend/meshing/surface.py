@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from ..errors import InputError
 from ..progress import IsCancelled
@@ -37,6 +38,15 @@ def extract_surface(
     if not len(faces):
         raise InputError(EMPTY)
     return (vertices * (2 / grid.cells) - 1).astype(np.float32), faces
+
+
+def coarse_surface(field: Field, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same at a glance, from one look at each node of a grid of few cells: vertices and faces, which are none where
+    there is no surface."""
+    axis = torch.linspace(-1, 1, cells + 1)
+    values = field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape([cells + 1] * 3)
+    vertices, faces = marching_cubes(_closed_values(DistanceGrid(values, 1.0, values.size)))
+    return (vertices * (2 / cells) - 1).astype(np.float32), faces
 
 
 def _closed_values(grid: DistanceGrid) -> np.ndarray:

@@ -9,13 +9,14 @@ import torch
 from ..errors import MachineError
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import Recipe, Result
-from . import latent_interpolation, shape_completion, text_to_3d
+from . import image_to_3d, latent_interpolation, shape_completion, text_to_3d
 from .loaded_models import choose_device, release_models, shape_space
 
 __all__ = ["release_models", "run"]
 
 _TASKS: dict[str, Callable[..., Result]] = {
     "text_to_3d": text_to_3d.run,
+    "image_to_3d": image_to_3d.run,
     "shape_completion": shape_completion.run,
     "latent_interpolation": latent_interpolation.run,
 }

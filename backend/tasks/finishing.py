@@ -11,7 +11,7 @@ from ..errors import MachineError
 from ..mesh import Mesh
 from ..meshing.mesh_from_field import mesh_from_field
 from ..progress import IsCancelled, check_cancelled
-from ..recipe import VERSION, Recipe, Result
+from ..recipe import VERSION, Recipe, Result, Viewpoint
 from ..representations.field import Field
 from .stages import Stages
 
@@ -61,7 +61,15 @@ def finish(
 
 
 def result_of(
-    mesh: Mesh, transform: np.ndarray, recipe: Recipe, *, weights: dict[str, str], notes: list[str], stages: Stages
+    mesh: Mesh,
+    transform: np.ndarray,
+    recipe: Recipe,
+    *,
+    weights: dict[str, str],
+    notes: list[str],
+    stages: Stages,
+    viewpoint: Viewpoint | None = None,
+    views: np.ndarray | None = None,
 ) -> Result:
     """The result of a recipe, with the weights and the version that made it."""
     return Result(
@@ -70,4 +78,6 @@ def result_of(
         recipe=dataclasses.replace(recipe, weights=dict(weights), version=VERSION),
         timings=stages.timings(),
         notes=notes,
+        viewpoint=viewpoint,
+        views=views,
     )
