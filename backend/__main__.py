@@ -1,6 +1,7 @@
 """The command line: results on stdout, progress and errors on stderr.
 
     python -m backend text "a wooden armchair" --seed 0 --out chair.glb
+    python -m backend image photo.png --method multiview --elevation 15 --out chair.glb
     python -m backend complete part.ply --unknown 0 -1 0 1 1 2 --samples 4 --out folder/
     python -m backend interpolate chair.glb sofa.glb --steps 9 --out folder/
     python -m backend encode chair.glb --out chair.safetensors
@@ -16,15 +17,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from . import generate
-from .data.mesh_files import WRITABLE, write_mesh
+from .data.mesh_encodings import png_bytes
+from .data.mesh_files import WRITABLE, write_files, write_mesh
 from .errors import Cancelled, InputError, MachineError
-from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method
+from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method, methods_of
 
 LATENT_SUFFIXES = (".safetensors",)
 MOST_SAMPLES = 64
@@ -46,6 +48,23 @@ def _parser() -> argparse.ArgumentParser:
     for parameter in method("text_to_3d", "latent prior").parameters:
         _add_parameter(text, parameter)
     text.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
+
+    image = commands.add_parser("image", help="make a mesh from a picture of one object")
+    image.add_argument("picture", type=Path, help="a picture: PNG, JPEG, WebP, TIFF or BMP")
+    image.add_argument("--mask", type=Path, help="a picture of the same proportions, white where the object is")
+    image.add_argument("--prompt", help="what it is, in English, where you know: 'a wooden armchair'")
+    methods = methods_of("image_to_3d")
+    image.add_argument(
+        "--method",
+        choices=[found.name for found in methods],
+        default=methods[0].name,
+        help="; ".join(f"{found.name}: {found.description}" for found in methods),
+    )
+    image.add_argument("--seed", type=int, default=0, help="another number gives another shape (default: %(default)s)")
+    for parameter in {parameter.name: parameter for found in methods for parameter in found.parameters}.values():
+        _add_parameter(image, parameter, default=argparse.SUPPRESS)
+    image.add_argument("--mask-preview", type=Path, help="a PNG to write that shows what is taken of the picture")
+    image.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
 
     complete = commands.add_parser("complete", help="make whole shapes that agree with a partial one")
     complete.add_argument("source", type=Path, help="a mesh or points: .glb, .gltf, .obj, .ply, .stl or .pcd")
@@ -90,26 +109,29 @@ def _parser() -> argparse.ArgumentParser:
         if parameter.name in ("detail", "face_count"):
             _add_parameter(decode, parameter)
 
-    for command, suffixes in ((text, WRITABLE), (encode, LATENT_SUFFIXES), (decode, WRITABLE)):
+    for command, suffixes in ((text, WRITABLE), (image, WRITABLE), (encode, LATENT_SUFFIXES), (decode, WRITABLE)):
         command.add_argument("--out", type=Path, required=True, help=f"the file to write ({' or '.join(suffixes)})")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
     return parser
 
 
-def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter, **options: Any) -> None:
+    """An option for a parameter; with `default=argparse.SUPPRESS` it is known afterwards whether it was given."""
     name = "--" + parameter.name.replace("_", "-")
+    default = {"default": parameter.default} | options
     if parameter.kind == "bool":
-        parser.add_argument(name, action="store_true", help=parameter.description)
+        parser.add_argument(name, action="store_true", help=parameter.description, **options)
     elif parameter.kind == "numbers":
-        parser.add_argument(name, type=float, nargs="+", default=parameter.default, help=parameter.description)
+        parser.add_argument(name, type=float, nargs="+", help=parameter.description, **default)
     elif parameter.choices:
         choices = " or ".join(f"'{choice}'" for choice in parameter.choices)
-        help_text = f"{parameter.description} ({choices}, default: '%(default)s')"
-        parser.add_argument(name, default=parameter.default, help=help_text)
+        parser.add_argument(
+            name, help=f"{parameter.description} ({choices}, default: '{parameter.default}')", **default
+        )
     else:
         limits = f"{parameter.minimum} to {parameter.maximum}"
-        help_text = f"{parameter.description} ({limits}, default: %(default)s)"
-        parser.add_argument(name, type=_TYPES[parameter.kind], default=parameter.default, help=help_text)
+        help_text = f"{parameter.description} ({limits}, default: {parameter.default})"
+        parser.add_argument(name, type=_TYPES[parameter.kind], help=help_text, **default)
 
 
 def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:
@@ -158,6 +180,30 @@ def _text(arguments: argparse.Namespace) -> None:
     with _ProgressBar() as progress:
         result = generate(recipe, progress=progress, device=arguments.device)
         progress("Texturing", 1.0)
+    _write_result(arguments.out, result, as_json=arguments.json)
+
+
+def _image(arguments: argparse.Namespace) -> None:
+    chosen = method("image_to_3d", arguments.method)
+    known = {parameter.name for found in methods_of(chosen.task) for parameter in found.parameters}
+    given = vars(arguments)
+    values = {name: given[name] for name in known & set(given)}
+    values |= {name: str(given[name]) for name in chosen.optional_inputs if given[name] is not None}
+    recipe = Recipe.create(chosen.task, chosen.name, picture=str(arguments.picture), seed=arguments.seed, **values)
+    _check_output(arguments.out, WRITABLE)
+    if arguments.mask_preview is not None:
+        _check_output(arguments.mask_preview, (".png",))
+    shown: list[np.ndarray] = []
+    with _ProgressBar() as progress:
+        result = generate(
+            recipe,
+            progress=progress,
+            glimpse=lambda picture, _caption, _loss: shown.append(picture) if not shown else None,
+            device=arguments.device,
+        )
+        progress("Texturing", 1.0)
+    if arguments.mask_preview is not None:
+        write_files({arguments.mask_preview: png_bytes(shown[0])})
     _write_result(arguments.out, result, as_json=arguments.json)
 
 
@@ -273,6 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
         parsed = _parser().parse_args(arguments)
         {
             "text": _text,
+            "image": _image,
             "complete": _complete,
             "interpolate": _interpolate,
             "encode": _encode,

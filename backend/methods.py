@@ -249,3 +249,8 @@ def method(task: str, name: str) -> Method:
             return candidate
     known = ", ".join(f"{candidate.task} / {candidate.name}" for candidate in METHODS)
     raise InputError(f"There is no method {name!r} for the task {task!r}; choose one of: {known}.")
+
+
+def methods_of(task: str) -> tuple[Method, ...]:
+    """The methods of a task, its default first."""
+    return tuple(entry for entry in METHODS if entry.task == task)

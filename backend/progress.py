@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from .errors import Cancelled
 from .mesh import Mesh
 
@@ -30,6 +32,23 @@ class Preview(Protocol):
     """
 
     def __call__(self, mesh: Mesh, /) -> None: ...
+
+
+class Glimpse(Protocol):
+    """Given small pictures of what goes on: the cut-out picture, the render that is being optimised.
+
+    picture: (H, W, 3) uint8 sRGB. caption: what it shows, in a few words. loss: of the optimisation, NaN where there is
+    none.
+    """
+
+    def __call__(self, picture: np.ndarray, caption: str, loss: float, /) -> None: ...
+
+
+class IsEnough(Protocol):
+    """Asked at every step of an optimisation whether to stop there and keep what has come of it; as cheap and safe as
+    `IsCancelled`."""
+
+    def __call__(self) -> bool: ...
 
 
 def check_cancelled(cancelled: IsCancelled | None) -> None:

@@ -10,8 +10,10 @@ pickle. Both sides check every length, type and name before they use anything. S
     hello       worker   version, python: str; pid: int; devices, missing: [str]; reason: str
     generate    client   job: str; recipe: object
     cancel      client   job: str
+    keep        client   job: str
     progress    worker   job, stage: str; fraction: float
     preview     worker   job: str                                                            a mesh, in scene metres
+    glimpse     worker   job, caption: str; loss: float                                      picture
     result      worker   job: str; recipe, timings: object; notes: [str]                     a mesh, transform,
                                                                                              shape_keys, viewpoint,
                                                                                              lens, views, more meshes
@@ -21,7 +23,8 @@ pickle. Both sides check every length, type and name before they use anything. S
 
 Arrays of the further meshes of a series are named "1.vertices", "1.faces", … "2.vertices" and so on.
 
-`job` is a name that the client chooses; every `generate` is answered by exactly one result, error or cancelled.
+`job` is a name that the client chooses; every `generate` is answered by exactly one result, error or cancelled. `keep`
+asks a job that optimises to end with what it has.
 """
 
 from __future__ import annotations
@@ -59,8 +62,10 @@ _FIELDS: dict[str, dict[str, type]] = {
     "hello": {"version": str, "python": str, "pid": int, "devices": list, "missing": list, "reason": str},
     "generate": {"job": str, "recipe": dict},
     "cancel": {"job": str},
+    "keep": {"job": str},
     "progress": {"job": str, "stage": str, "fraction": float},
     "preview": {"job": str},
+    "glimpse": {"job": str, "caption": str, "loss": float},
     "result": {"job": str, "recipe": dict, "timings": dict, "notes": list},
     "error": {"job": str, "message": str, "exit_code": int},
     "cancelled": {"job": str},
@@ -111,12 +116,20 @@ def cancel(job: str) -> Message:
     return Message("cancel", {"job": job})
 
 
+def keep(job: str) -> Message:
+    return Message("keep", {"job": job})
+
+
 def progress(job: str, stage: str, fraction: float) -> Message:
     return Message("progress", {"job": job, "stage": stage, "fraction": float(fraction)})
 
 
 def preview(job: str, mesh: Mesh) -> Message:
     return Message("preview", {"job": job}, _mesh_arrays(mesh))
+
+
+def glimpse(job: str, picture: np.ndarray, caption: str, loss: float) -> Message:
+    return Message("glimpse", {"job": job, "caption": caption, "loss": float(loss)}, {"picture": picture})
 
 
 def result(job: str, outcome: Result) -> Message:
@@ -161,6 +174,14 @@ def read_mesh(message: Message, prefix: str = "") -> Mesh:
         return Mesh(**arrays)
     except InputError as reason:
         raise ProtocolError(str(reason)) from reason
+
+
+def read_glimpse(message: Message) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of a glimpse; raises ProtocolError."""
+    picture = message.arrays.get("picture")
+    if picture is None or picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise ProtocolError("The glimpse lacks its picture.")
+    return picture
 
 
 def read_result(message: Message) -> Result:

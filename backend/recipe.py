@@ -20,7 +20,7 @@ import numpy as np
 
 from .errors import Cancelled, InputError, MachineError
 from .mesh import Mesh
-from .methods import METHODS, Method, Parameter, Value, method
+from .methods import METHODS, Method, Parameter, Value, method, methods_of
 
 __all__ = [
     "METHODS",
@@ -37,6 +37,7 @@ __all__ = [
     "Viewpoint",
     "check_prompt",
     "method",
+    "methods_of",
 ]
 
 VERSION = "0.1.0"

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 
 from . import generate, protocol
 from .errors import Cancelled, InputError, MachineError
-from .progress import IsCancelled, Preview, Progress
+from .progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from .recipe import Recipe, Result
 
 IDLE_SECONDS = 600.0
@@ -33,7 +33,16 @@ EXIT_MACHINE = 3
 class Run(Protocol):
     """What does the work: `backend.generate`, or a stand-in of a test."""
 
-    def __call__(self, recipe: Recipe, *, progress: Progress, cancelled: IsCancelled, preview: Preview) -> Result: ...
+    def __call__(
+        self,
+        recipe: Recipe,
+        *,
+        progress: Progress,
+        cancelled: IsCancelled,
+        preview: Preview,
+        glimpse: Glimpse,
+        enough: IsEnough,
+    ) -> Result: ...
 
 
 def serve_models(address: str, device: str, health: Mapping[str, Any]) -> int:
@@ -88,12 +97,13 @@ def serve(
 
 
 class _Job:
-    """One `generate` message on its way, and whether it was cancelled meanwhile."""
+    """One `generate` message on its way, and whether it was cancelled or told to come to an end meanwhile."""
 
     def __init__(self, name: str, recipe: dict[str, Any]) -> None:
         self.name = name
         self.recipe = recipe
         self.cancelled = threading.Event()
+        self.enough = threading.Event()
 
 
 class _Jobs:
@@ -111,6 +121,11 @@ class _Jobs:
         """Mark a job; one that is done already, or never was, is nobody's concern any more."""
         if (job := self._known.get(name)) is not None:
             job.cancelled.set()
+
+    def keep(self, name: str) -> None:
+        """Let a job come to an end with what it has; as `cancel`."""
+        if (job := self._known.get(name)) is not None:
+            job.enough.set()
 
     def stop(self) -> None:
         """Cancel everything and let `next` answer None."""
@@ -140,6 +155,8 @@ def _read(channel: protocol.Channel, jobs: _Jobs) -> None:
                     jobs.add(_Job(message.fields["job"], message.fields["recipe"]))
                 case "cancel":
                     jobs.cancel(message.fields["job"])
+                case "keep":
+                    jobs.keep(message.fields["job"])
                 case "shutdown":
                     jobs.stop()
                 case _:
@@ -170,6 +187,8 @@ def _answer(job: _Job, run: Run, reason: str, channel: protocol.Channel) -> prot
             progress=lambda stage, fraction: channel.send(protocol.progress(job.name, stage, fraction)),
             cancelled=job.cancelled.is_set,
             preview=lambda mesh: channel.send(protocol.preview(job.name, mesh)),
+            glimpse=lambda picture, caption, loss: channel.send(protocol.glimpse(job.name, picture, caption, loss)),
+            enough=job.enough.is_set,
         )
         return protocol.result(job.name, outcome)
     except Cancelled:

@@ -15,7 +15,7 @@ from typing import Protocol
 from .backend.mesh import Mesh
 from .backend.recipe import Cancelled, InputError, MachineError, Recipe, Result
 from .time_left import TimeLeft
-from .worker_client import Died, Event, Failed, Finished, Previewed, Progressed, Stopped
+from .worker_client import Died, Event, Failed, Finished, Glimpsed, Previewed, Progressed, Stopped
 
 HISTORY_LENGTH = 50
 POLL_SECONDS = 0.02
@@ -42,7 +42,9 @@ class Job:
     target: object = None
     state: JobState = JobState.QUEUED
     cancelling: bool = False
+    keeping: bool = False
     preview: Mesh | None = None
+    glimpse: Glimpsed | None = None
     result: Result | None = None
     message: str = ""  # one sentence: why it failed
     exit_code: int = 0
@@ -63,6 +65,8 @@ class Worker(Protocol):
     def generate(self, job: int, recipe: Recipe) -> None: ...
 
     def cancel(self, job: int) -> None: ...
+
+    def keep(self, job: int) -> None: ...
 
     def poll(self) -> list[Event]: ...
 
@@ -150,6 +154,12 @@ class JobQueue:
         elif job.state is JobState.RUNNING and not job.cancelling and self._worker is not None:
             job.cancelling = True
             self._worker.cancel(job.number)
+
+    def keep(self, job: Job) -> None:
+        """A running job is asked to come to an end with what it has."""
+        if job.state is JobState.RUNNING and not job.keeping and self._worker is not None:
+            job.keeping = True
+            self._worker.keep(job.number)
 
     def cancel_all(self) -> None:
         for job in list(self.jobs):
@@ -273,6 +283,8 @@ class JobQueue:
             self.time_left.update(event.stage, event.fraction, self.clock() - job.began)
         elif isinstance(event, Previewed):
             job.preview = event.mesh
+        elif isinstance(event, Glimpsed):
+            job.glimpse = event
         elif isinstance(event, Finished):
             self._warm = True
             self.time_left.learn(event.result.timings)

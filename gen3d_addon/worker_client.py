@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .backend import protocol
 from .backend.mesh import Mesh
 from .backend.recipe import MachineError, Recipe, Result
@@ -50,6 +52,16 @@ class Previewed:
 
 
 @dataclass(frozen=True, eq=False)
+class Glimpsed:
+    """A picture (H, W, 3) uint8 sRGB of what goes on, what it shows, and the loss, NaN where there is none."""
+
+    job: int
+    picture: np.ndarray
+    caption: str
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
 class Finished:
     job: int
     result: Result
@@ -78,7 +90,7 @@ class Died:
     reason: str
 
 
-Event = Progressed | Previewed | Finished | Failed | Stopped | Died
+Event = Progressed | Previewed | Glimpsed | Finished | Failed | Stopped | Died
 
 
 class WorkerClient:
@@ -164,6 +176,13 @@ class WorkerClient:
         timer = threading.Timer(self._obey_seconds, self._kill_if_busy_with, (job,))
         timer.daemon = True
         timer.start()
+
+    def keep(self, job: int) -> None:
+        """Asks the worker to end the job with what it has; a job that has not begun is none the wiser."""
+        with self._lock:
+            if self._job != job or self._asked is not None:
+                return
+        self._send(protocol.keep(str(job)))
 
     def poll(self) -> list[Event]:
         """All that has happened since the last call, in order; empty when nothing has."""
@@ -287,6 +306,9 @@ def _event(message: protocol.Message) -> Event:
             return Progressed(job, message.fields["stage"], message.fields["fraction"])
         case "preview":
             return Previewed(job, protocol.read_mesh(message))
+        case "glimpse":
+            picture = protocol.read_glimpse(message)
+            return Glimpsed(job, picture, message.fields["caption"], message.fields["loss"])
         case "result":
             return Finished(job, protocol.read_result(message))
         case "error":

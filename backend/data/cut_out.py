@@ -26,6 +26,8 @@ ANOTHER_OBJECT = 0.1
 REACH = 0.03
 """Of the picture's longer side: parts that are no farther from each other belong together."""
 
+PALING = 0.85
+
 NO_OBJECT = (
     "No object stands out from the ground of the picture: choose one on a plain ground, cut it out (transparent "
     "ground), or give a mask."
@@ -75,12 +77,13 @@ def cut_out(picture: Picture, given_mask: np.ndarray | None = None) -> CutOut:
     return CutOut(_recentred(pixels), mask, notes)
 
 
-def mask_preview(picture: Picture, cut: CutOut) -> np.ndarray:
-    """The picture (H, W, 3) uint8 sRGB with everything but the object paled."""
+def mask_preview(picture: Picture, cut: CutOut, size: int) -> np.ndarray:
+    """The picture (H, W, 3) uint8 sRGB, at most `size` pixels long, with everything but the object paled."""
     alpha = cut.mask[..., None]
-    return np.rint(
-        255 * (picture.pixels[..., :3] * alpha + (0.15 * picture.pixels[..., :3] + 0.85) * (1 - alpha))
-    ).astype(np.uint8)
+    paled = (1 - PALING) * picture.pixels[..., :3] + PALING
+    shown = Image.fromarray(np.rint(255 * (picture.pixels[..., :3] * alpha + paled * (1 - alpha))).astype(np.uint8))
+    shown.thumbnail((size, size), Image.Resampling.BOX)
+    return np.asarray(shown)
 
 
 def resized(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from ..errors import MachineError
-from ..progress import IsCancelled, Preview, Progress
+from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_to_3d
 from .loaded_models import choose_device, release_models, shape_space
@@ -20,6 +21,8 @@ _TASKS: dict[str, Callable[..., Result]] = {
     "shape_completion": shape_completion.run,
     "latent_interpolation": latent_interpolation.run,
 }
+_SHOWING = ("image_to_3d",)
+"""Tasks that have something to show on the way, and can be stopped before they are through."""
 
 
 def run(
@@ -28,10 +31,14 @@ def run(
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
+    glimpse: Glimpse | None = None,
+    enough: IsEnough | None = None,
     device: str = "auto",
 ) -> Result:
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
     task = _TASKS[recipe.task]
+    if recipe.task in _SHOWING:
+        task = partial(task, glimpse=glimpse, enough=enough)
     chosen = choose_device(device)
     try:
         return task(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..data.cut_out import CutOut, cut_out
+from ..data.cut_out import CutOut, cut_out, mask_preview
 from ..data.pictures import read_mask, read_picture
 from ..mesh import Mesh
 from ..meshing.bake import field_colors
 from ..meshing.mesh_from_field import dressed, surface_from_field
-from ..progress import IsCancelled, Preview, Progress
+from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from ..representations.pictured_field import PicturedField
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
@@ -18,6 +18,9 @@ from .finishing import check_weights, result_of, version_notes
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
 from .stages import Stages
+
+GLIMPSE_SIZE = 192
+"""Pixels on the longer side of what is shown on the way."""
 
 
 def run(
@@ -27,6 +30,8 @@ def run(
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
+    glimpse: Glimpse | None = None,
+    enough: IsEnough | None = None,
 ) -> Result:
     """Make the mesh of a valid recipe of the method "feed-forward".
 
@@ -35,7 +40,7 @@ def run(
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
-    cut = cut_out_of(recipe)
+    cut = cut_out_of(recipe, glimpse)
     shape_space = load_shape_space()
     check_weights(recipe, shape_space.weights)
     size, size_notes = size_of(recipe)
@@ -67,11 +72,14 @@ def run(
     )
 
 
-def cut_out_of(recipe: Recipe) -> CutOut:
-    """The object of the recipe's picture, by its mask where it has one. Raises InputError."""
+def cut_out_of(recipe: Recipe, glimpse: Glimpse | None) -> CutOut:
+    """The object of the recipe's picture, by its mask where it has one; what was found is shown. Raises InputError."""
     picture = read_picture(str(recipe.inputs["picture"]))
     mask = recipe.inputs.get("mask")
-    return cut_out(picture, None if mask is None else read_mask(str(mask), picture))
+    cut = cut_out(picture, None if mask is None else read_mask(str(mask), picture))
+    if glimpse is not None:
+        glimpse(mask_preview(picture, cut, GLIMPSE_SIZE), "What is taken of the picture", math.nan)
+    return cut
 
 
 def size_of(recipe: Recipe) -> tuple[float, list[str]]:

@@ -68,6 +68,8 @@ def generate(
     progress: Callable[[str, float], None],
     cancelled: Callable[[], bool],
     preview: Callable[[Any], None],
+    glimpse: Callable[[np.ndarray, str, float], None],
+    enough: Callable[[], bool],
 ) -> Any:
     if recipe.task == "latent_interpolation":
         return series(recipe)
@@ -91,6 +93,9 @@ def generate(
     while prompt == "wait":
         if cancelled():
             raise errors.Cancelled("Cancelled.")
+        time.sleep(0.01)
+    while prompt == "optimise" and not enough():
+        glimpse(np.zeros((4, 4, 3), np.uint8), "What comes of it", 0.5)
         time.sleep(0.01)
     while prompt == "deaf":
         time.sleep(0.01)

@@ -37,6 +37,9 @@ class PlayedWorker:
     def cancel(self, job: int) -> None:
         self.heard.append(("cancel", job))
 
+    def keep(self, job: int) -> None:
+        self.heard.append(("keep", job))
+
     def poll(self) -> list[Any]:
         said, self.said = self.said, []
         return said
@@ -67,6 +70,24 @@ def played(addon):
 def test_nothing_is_started_before_there_is_a_job(played):
     queue, workers = played
     assert queue.poll() == [] and workers == [] and not queue.busy
+
+
+def test_a_running_job_can_be_stopped_and_kept_and_shows_pictures(played):
+    queue, workers = played
+    events, states = module("worker_client"), module("jobs").JobState
+    job, waiting = queue.submit(recipe()), queue.submit(recipe("two"))
+    queue.keep(job)  # it waits: there is nothing to keep yet
+    queue.poll()
+    glimpsed = events.Glimpsed(job.number, np.zeros((2, 2, 3), np.uint8), "a render", 0.5)
+    workers[0].said = [glimpsed]
+    assert queue.poll() == [job] and job.glimpse is glimpsed
+    queue.keep(job)
+    queue.keep(job)
+    queue.keep(waiting)
+    assert job.keeping and workers[0].heard == [("generate", job.number), ("keep", job.number)]
+    workers[0].said = [events.Finished(job.number, result(job.recipe))]
+    queue.poll()
+    assert job.state is states.DONE and job.result is not None
 
 
 def test_jobs_run_one_at_a_time_in_their_order_on_one_worker(played):

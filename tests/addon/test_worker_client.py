@@ -96,6 +96,21 @@ def test_a_cancel_is_obeyed_and_the_worker_lives(start_fake_worker, addon, until
     events_until(client, events.Finished, until)
 
 
+def test_a_job_that_optimises_shows_pictures_and_is_kept_when_asked(start_fake_worker, addon, until):
+    events = addon("worker_client")
+    client = start_fake_worker()
+    client.generate(1, recipe("optimise"))
+    glimpsed = events_until(client, events.Glimpsed, until)[-1]
+    assert (glimpsed.job, glimpsed.caption, glimpsed.loss, glimpsed.picture.shape) == (
+        1,
+        "What comes of it",
+        0.5,
+        (4, 4, 3),
+    )
+    client.keep(1)
+    assert events_until(client, events.Finished, until)[-1].job == 1
+
+
 def test_a_cancel_before_the_worker_is_up_stops_the_job_at_once(start_fake_worker, addon, until):
     events = addon("worker_client")
     client = start_fake_worker()

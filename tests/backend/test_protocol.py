@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import socket
 import struct
@@ -15,7 +16,7 @@ import pytest
 from backend import protocol
 from backend.mesh import Mesh
 from backend.protocol import Channel, Listener, Message, ProtocolError, connect
-from backend.recipe import Recipe, Result
+from backend.recipe import Recipe, Result, Viewpoint
 
 RECIPE = Recipe.create(prompt="ein Stühlchen", seed=7)
 HEALTH = {"python": "3.11.7", "devices": ["cpu"], "missing": [], "reason": "", "ok": True}
@@ -70,6 +71,7 @@ def passed(message):
         protocol.hello(HEALTH),
         protocol.generate("1", RECIPE),
         protocol.cancel("1"),
+        protocol.keep("1"),
         protocol.progress("1", "Sampling", 0.25),
         protocol.error("1", "Näher geht’s nicht.", 2),
         protocol.cancelled("1"),
@@ -87,6 +89,35 @@ def test_a_result_comes_out_bit_for_bit():
     assert_same_mesh(received.mesh, result.mesh)
     np.testing.assert_array_equal(received.transform, result.transform)
     assert (received.recipe, received.timings, received.notes) == (RECIPE, {"Sampling": 1.5}, ["Ein Hinweis."])
+
+
+def test_a_viewpoint_and_views_come_out_as_they_went_in():
+    views = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 4), dtype=np.uint8)
+    viewpoint = Viewpoint(np.diag([1.0, 1, 1, 1]) + 0.1, 0.75, (0.1, -0.2))
+    result = Result(full_mesh(), np.eye(4), RECIPE, {}, [], viewpoint=viewpoint, views=views)
+    received = protocol.read_result(passed(protocol.result("job", result)))
+    assert received.viewpoint is not None and received.views is not None
+    np.testing.assert_array_equal(received.viewpoint.matrix, viewpoint.matrix)
+    assert (received.viewpoint.field_of_view, received.viewpoint.shift) == (0.75, (0.1, -0.2))
+    np.testing.assert_array_equal(received.views, views)
+
+
+def test_a_glimpse_is_a_picture():
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    message = passed(protocol.glimpse("1", picture, "a render", math.nan))
+    np.testing.assert_array_equal(protocol.read_glimpse(message), picture)
+    assert math.isnan(message.fields["loss"])
+    for wrong in (picture[..., :2], picture.astype(np.float32), picture[:0]):
+        with pytest.raises(ProtocolError, match="picture"):
+            protocol.read_glimpse(protocol.glimpse("1", wrong, "", 0.0))
+
+
+def test_a_viewpoint_without_its_lens_is_no_result():
+    result = Result(full_mesh(), np.eye(4), RECIPE, {}, [], viewpoint=Viewpoint(np.eye(4), 0.75))
+    message = protocol.result("job", result)
+    del message.arrays["lens"]
+    with pytest.raises(ProtocolError, match="lens"):
+        protocol.read_result(message)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,18 @@ def test_jobs_that_wait_are_done_in_turn_and_can_be_cancelled_while_they_wait(st
     assert worker.answer("3")[-1].kind == "result", "a late cancel must not hit the next job of that name"
 
 
+def test_a_job_that_optimises_shows_what_it_does_and_ends_when_it_is_enough(start):
+    worker = start()
+    worker.ask("optimise", "1")
+    while (message := worker.receive()).kind != "glimpse":
+        pass
+    assert (message.fields["caption"], message.fields["loss"]) == ("a render", 0.5)
+    np.testing.assert_array_equal(protocol.read_glimpse(message), np.full((2, 3, 3), 7, np.uint8))
+    worker.channel.send(protocol.keep("unknown"))
+    worker.channel.send(protocol.keep("1"))
+    assert worker.answer("1")[-1].kind == "result"
+
+
 def test_cancel_in_every_stage_leaves_the_worker_whole(start):
     worker = start()
     for stage in STAGES:

@@ -5,6 +5,7 @@ chatter         the same, with megabytes on stdout and stderr from Python and fr
 wait STAGE      the same, but waits in that stage until it is cancelled
 sleep           sits in a C call for a minute, in which no cancel can be seen
 hold            holds the interpreter's lock in C for two seconds
+optimise        shows a picture again and again, until it is enough
 fault           an error that nobody expected
 input, machine  an InputError, a MachineError
 environment     a note with the worker's environment and path
@@ -39,7 +40,7 @@ recipe_module = importlib.import_module("backend.recipe")
 worker = importlib.import_module("backend.worker")
 
 
-def triangle(recipe, *, progress, cancelled, preview):
+def triangle(recipe, *, progress, cancelled, preview, glimpse, enough):
     prompt = recipe.inputs["prompt"]
     notes = []
     if prompt == "sleep":
@@ -47,6 +48,9 @@ def triangle(recipe, *, progress, cancelled, preview):
     if prompt == "hold":
         progress("Loading", 0.0)
         ctypes.PyDLL(None).sleep(2)
+    while prompt == "optimise" and not enough():
+        glimpse(np.full((2, 3, 3), 7, np.uint8), "a render", 0.5)
+        time.sleep(0.01)
     if prompt == "fault":
         raise ZeroDivisionError("nobody expected this")
     if prompt == "input":

@@ -51,12 +51,31 @@ def series(recipe: Any, mesh: Any) -> Any:
     return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [], following, arrays)
 
 
+def pictured(recipe: Any, mesh: Any, cancelled: Any, glimpse: Any, enough: Any) -> Any:
+    """A vase, optimised until it is enough where the prompt says "optimise", with a viewpoint and two views."""
+    if not Path(recipe.inputs["picture"]).is_file():
+        raise errors.InputError("There is no picture of that name.")
+    glimpse(np.full((48, 64, 3), 120, np.uint8), "What is taken of the picture", float("nan"))
+    while recipe.inputs.get("prompt", "").startswith("optimise") and not enough():
+        if cancelled():
+            raise errors.Cancelled("Cancelled.")
+        glimpse(np.full((64, 64, 3), (200, 60, 20), np.uint8), "What comes of it", 0.25)
+        time.sleep(0.05)
+    matrix = np.eye(4)
+    matrix[:3] = [[1, 0, 0, 0], [0, 0, -1, -4], [0, 1, 0, 0]]
+    viewpoint = recipe_module.Viewpoint(matrix, 0.7, (0.1, -0.05))
+    views = np.full((2, 8, 8, 4), 255, np.uint8) if recipe.parameters.get("keep_views") else None
+    return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [], viewpoint=viewpoint, views=views)
+
+
 def generate(
     recipe: Any,
     *,
     progress: Callable[[str, float], None],
     cancelled: Callable[[], bool],
     preview: Callable[[Any], None],
+    glimpse: Callable[[np.ndarray, str, float], None],
+    enough: Callable[[], bool],
 ) -> Any:
     prompt = recipe.inputs.get("prompt", "")
     if prompt.startswith("fail input"):
@@ -71,6 +90,8 @@ def generate(
         if cancelled():
             raise errors.Cancelled("Cancelled.")
         time.sleep(0.01)
+    if recipe.task == "image_to_3d":
+        return pictured(recipe, mesh, cancelled, glimpse, enough)
     progress("Texturing", 1.0)
     if recipe.task == "latent_interpolation" and not recipe.parameters["blend"]:
         return series(recipe, mesh)

@@ -99,7 +99,7 @@ def test_the_users_mask_wins() -> None:
     cut = cut_out(picture, _disc(48, 30, 20).astype(np.float32))
     assert cut.notes == []
     assert cut.resized(16)[8, 8, :3] == pytest.approx([0.7, 0.1, 0.1], abs=1e-5)
-    preview = mask_preview(picture, cut)
+    preview = mask_preview(picture, cut, WIDTH)
     assert preview.shape == (HEIGHT, WIDTH, 3) and preview.dtype == np.uint8
     assert preview[48, 30, 0] == round(0.7 * 255) and preview[48, 95].min() > 200
 
