@@ -33,12 +33,22 @@ class Camera:
     """A pinhole camera with a square picture.
 
     position (3,), and the rows of rotation (3, 3): the picture's right and up, and the viewing direction; model space.
-    field_of_view: radians from edge to edge.
+    field_of_view: radians from edge to edge of the whole picture. window: the square of it that is kept, its middle to
+    the right and up, and half its side, all in halves of the whole picture's side.
     """
 
     position: np.ndarray
     rotation: np.ndarray
     field_of_view: float
+    window: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of points (N, 3) in front of the camera: where they are in the window, (N, 2), right and up in [−1, 1], and
+        their distances along the viewing direction (N,)."""
+        seen = (points - self.position) @ self.rotation.T
+        across, up, half = self.window
+        whole = seen[:, :2] / (seen[:, 2:] * np.tan(self.field_of_view / 2))
+        return (whole - [across, up]) / half, seen[:, 2]
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,8 @@ def render(
     samples alone, in linear light, so that no ground shines through at the edges.
     """
     fine = size * SUPERSAMPLING
-    seen = (vertices - camera.position) @ camera.rotation.T
-    inverse = 1 / seen[:, 2]
-    scale = fine / 2 / np.tan(camera.field_of_view / 2)
-    pixels = fine / 2 + scale * seen[:, :2] * inverse[:, None] * [1, -1]
-    face, weights = rasterize(pixels[faces], inverse[faces], fine)
+    places, depths = camera.project(vertices)
+    face, weights = rasterize((fine / 2 * (1 + places * [1, -1]))[faces], (1 / depths)[faces], fine)
     covered = face >= 0
     linear = np.zeros((fine, fine, 3))
     hit = face[covered]
@@ -144,7 +151,7 @@ def render_views(shape: DataObject, count: int, generator: np.random.Generator, 
     mesh = (shape.vertices, shape.faces, normals, shape.face_colors)
     used = shape.vertices[np.unique(shape.faces)]
     return np.stack(
-        [render(*mesh, _random_camera(used, generator), _random_light(generator), size) for _ in range(count)]
+        [render(*mesh, _random_camera(used, generator), random_light(generator), size) for _ in range(count)]
     )
 
 
@@ -158,8 +165,8 @@ def _random_camera(vertices: np.ndarray, generator: np.random.Generator) -> Came
     )
 
 
-def _random_light(generator: np.random.Generator) -> Light:
-    """From above, any way round; never brighter in all than what a white surface can show, plus a fifth."""
+def random_light(generator: np.random.Generator) -> Light:
+    """A lamp from above, any way round; never brighter in all than what a white surface can show, plus a fifth."""
     azimuth, elevation = generator.uniform(-np.pi, np.pi), np.arcsin(generator.uniform(0.2, 1))
     direction = [np.cos(elevation) * np.sin(azimuth), -np.cos(elevation) * np.cos(azimuth), np.sin(elevation)]
     ambient = generator.uniform(0.3, 0.7)

@@ -12,7 +12,8 @@ import torch
 from ..data.sampling import UNIFORM_POINTS
 from ..models.latent_prior import LatentPrior
 from ..models.shape_autoencoder import ShapeAutoencoder
-from ..weights.bundled import AUTOENCODER, PRIOR
+from ..models.view_diffusion import ViewDiffusion
+from ..weights.bundled import AUTOENCODER, PRIOR, VIEWS
 from .loop import Schedule, Trained
 
 LICENCE = """## Licence and data
@@ -45,6 +46,16 @@ class PriorReport:
     objects: int
     latents: int
     explained: float
+
+
+@dataclass(frozen=True)
+class ViewsReport:
+    """A finished training of the view model on views of `objects`."""
+
+    configuration: str
+    schedule: Schedule
+    trained: Trained[ViewDiffusion]
+    objects: int
 
 
 def _machine() -> str:
@@ -117,6 +128,35 @@ octants, all but a slab or a box, and what one camera sees.
 
 Small and trained on some 3,000 low-polygon objects: it knows everyday furniture, buildings, vehicles, plants and
 props, and its samples lie near the objects that it has seen.
+
+{LICENCE}""",
+    )
+
+
+def write_views_card(report: ViewsReport, folder: Path) -> None:
+    """Writes the view model's card beside its weights in `folder`."""
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    _write(
+        folder / VIEWS,
+        f"""# View model
+
+A picture of an object and where a camera is relative to it → the object as that camera sees it; or a sentence and a
+camera → a picture. Diffusion over 64² pixels of sRGB and alpha, conditioned on a volume that is turned explicitly
+(`backend/models/view_diffusion.py`, `backend/models/view_volume.py`). {parameters / 1e6:.1f} million parameters, stored
+in float16.
+
+## Training
+
+    python3 build.py train view_diffusion --data train_lite.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: renders of {report.objects} objects, of which one in twenty is held out (`backend/data/holdout.py`); 12 views and
+6 cut-out pictures of each, from −10° to 45° above the ground, in a light that stands still about the object.
+
+## Limits
+
+Small and trained for about an hour on some 3,000 low-polygon objects: sides that a picture does not show are plausible
+in colour and outline rather than in detail, and pictures made from sentences alone are rough.
 
 {LICENCE}""",
     )

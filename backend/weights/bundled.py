@@ -16,6 +16,7 @@ from ..errors import MachineError
 FOLDER = Path(__file__).parent
 AUTOENCODER = "shape_autoencoder.safetensors"
 PRIOR = "latent_prior.safetensors"
+VIEWS = "view_diffusion.safetensors"
 HASHES = "sha256.json"
 REPAIR = "Install the extension again, or restore the file from the release."
 

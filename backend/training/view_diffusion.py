@@ -1,0 +1,221 @@
+"""Trains the bundled view model: one view of an object from another, or from a sentence.
+
+    python3 build.py train view_diffusion --data train.zip
+
+Diffusion with v-prediction (Salimans and Ho 2022). Each picture is encoded once for several views of it, all of which
+teach its volume directly (as pictures teach a radiance field), some of which the denoiser. Sentences, with the view's
+own angles, come instead of pictures in a part of the samples, and nothing at all in a few, for classifier-free guidance
+(Ho and Salimans 2022).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.captions import main_colors, sentences
+from ..data.holdout import held_out
+from ..data.orbit_packing import OrbitViews, pack_orbits
+from ..models.noise_schedule import noised, velocity
+from ..models.text_encoder import WIDTH as TEXT_WIDTH
+from ..models.text_encoder import TextEncoder
+from ..models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig
+from ..representations.cameras import Cameras
+from ..weights.bundled import FOLDER, VIEWS, save_weights
+from .card import ViewsReport, write_views_card
+from .loop import Schedule, save_whole, train
+from .view_samples import SHOWN_OBJECTS, sampled_views
+
+VIEWS_OF_PICTURE = 4
+"""That teach a picture's volume; the first DENOISED of them teach the denoiser, too."""
+DENOISED = 2
+SENTENCES_PER_PICTURE = 0.67
+"""Samples with a sentence for each with a picture."""
+SENTENCES = 4
+SENTENCE_DROPPED = 0.2
+TEXT_NOISE = 0.012
+BACKGROUND_WEIGHT = 0.3
+"""Of the denoising loss where nothing is, against 1 more where the object is."""
+VOLUME_WEIGHT = 4.0
+"""Colours count from 0 to 1 in the volume's loss, from −1 to 1 in the denoiser's."""
+
+CONFIGURATIONS = {
+    "small": (
+        ViewDiffusionConfig(),
+        Schedule(minutes=75, batch_size=6, learning_rate=8e-4, warmup_steps=60, average_decay=0.998),
+    ),
+    "base": (
+        ViewDiffusionConfig(encoder=(96, 192, 320), denoiser=(96, 192, 320)),
+        Schedule(minutes=25, batch_size=96, learning_rate=6e-4),
+    ),
+}
+
+
+@dataclass
+class ViewBatch:
+    """P pictures (P, 4, 64, 64) with their cameras' elevation (P,) and windows (P, 3), as `view_volume` knows them;
+    VIEWS_OF_PICTURE views of each, (P · T, 4, 64, 64), by cameras relative to the picture's; and described views
+    (Q, 4, 64, 64) by cameras relative to the front, with embeddings (Q, 384), of which `silent` (Q,) are not told."""
+
+    pictures: Tensor
+    elevation: Tensor
+    windows: Tensor
+    views: Tensor
+    cameras: Cameras
+    described: Tensor
+    described_cameras: Cameras
+    embeddings: Tensor
+    silent: Tensor
+
+
+def as_images(pictures: np.ndarray) -> Tensor:
+    """(n, 64, 64, 4) uint8, not premultiplied → (n, 4, 64, 64) float32 in [−1, 1]: sRGB over white, and alpha."""
+    values = torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2)
+    alpha = values[:, 3:]
+    return torch.cat([values[:, :3] * alpha + 1 - alpha, alpha], dim=1) * 2 - 1
+
+
+def describe(views: OrbitViews, encoder: TextEncoder, path: Path) -> tuple[Tensor, np.ndarray]:
+    """Embeddings (m, 384) of the objects' sentences, and which (n, SENTENCES) are whose; kept at `path`, since that takes
+    minutes. Colours are those that the views show."""
+    if not path.exists():
+        texts = []
+        for index, record in enumerate(views.records):
+            pixels = views.targets[index].reshape(-1, 4)
+            colors = main_colors(pixels[pixels[:, 3] > 127, :3])
+            generator = np.random.default_rng([3, index])
+            texts.append(sentences(record["caption"], record["class"], colors, [], SENTENCES, generator))
+        unique = sorted({text for own in texts for text in own}, key=lambda text: (len(text), text))
+        embeddings = torch.cat([encoder(unique[start : start + 64]).cpu() for start in range(0, len(unique), 64)])
+        place = {text: index for index, text in enumerate(unique)}
+        whose = torch.tensor([[place[text] for text in own] for own in texts])
+        save_whole(path, {"embeddings": embeddings, "whose": whose})
+    stored = torch.load(path, weights_only=True)
+    return stored["embeddings"], stored["whose"].numpy()
+
+
+class ViewSampler:
+    """Draws batches of objects that are not held out, rare classes more often than their share, half of them mirrored."""
+
+    def __init__(self, views: OrbitViews, embeddings: Tensor, whose: np.ndarray, device: torch.device) -> None:
+        self.views, self.embeddings, self.whose, self.device = views, embeddings, whose, device
+        names = [record["class"] for record in views.records]
+        weight = np.array([names.count(name) ** -0.5 for name in names])
+        weight[held_out(views.records)] = 0
+        self.cumulative = np.cumsum(weight / weight.sum())
+
+    def __call__(self, generator: np.random.Generator, count: int) -> ViewBatch:
+        views = self.views
+        objects, mirrored = self._objects(generator, count)
+        chosen = generator.integers(views.inputs.shape[1], size=count)
+        targets = generator.permuted(np.tile(np.arange(views.targets.shape[1]), (count, 1)), axis=1)
+        targets = targets[:, :VIEWS_OF_PICTURE]
+        angles = views.input_angles[objects, chosen]
+        windows = views.windows[objects, chosen].copy()
+        windows[:, 0] *= np.where(mirrored, -1, 1)
+        windows[:, 2] = np.log(windows[:, 2])
+        each = np.repeat(objects, VIEWS_OF_PICTURE), targets.ravel()
+        target_angles = views.target_angles[each]
+        turn = target_angles[:, 0] - np.repeat(angles[:, 0], VIEWS_OF_PICTURE)
+
+        described, described_mirrored = self._objects(generator, round(count * DENOISED * SENTENCES_PER_PICTURE / 2))
+        shown = generator.integers(views.targets.shape[1], size=len(described))
+        shown_angles = views.target_angles[described, shown]
+        told = self.whose[described, generator.integers(SENTENCES, size=len(described))]
+        noise = generator.normal(0, TEXT_NOISE, (len(described), TEXT_WIDTH)).astype(np.float32)
+        embeddings = functional.normalize(self.embeddings[torch.from_numpy(told)] + torch.from_numpy(noise), dim=1)
+        device = self.device
+        return ViewBatch(
+            self._images(views.inputs[objects, chosen], mirrored),
+            torch.from_numpy(angles[:, 1]).to(device),
+            torch.from_numpy(windows).to(device),
+            self._images(views.targets[each], np.repeat(mirrored, VIEWS_OF_PICTURE)),
+            self._cameras(turn, target_angles[:, 1], np.repeat(mirrored, VIEWS_OF_PICTURE)),
+            self._images(views.targets[described, shown], described_mirrored),
+            self._cameras(shown_angles[:, 0], shown_angles[:, 1], described_mirrored),
+            embeddings.to(device),
+            torch.from_numpy(generator.random(len(described)) < SENTENCE_DROPPED).to(device),
+        )
+
+    def _objects(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        objects = np.searchsorted(self.cumulative, generator.random(count)).clip(0, len(self.cumulative) - 1)
+        return objects, generator.random(count) < 0.5
+
+    def _images(self, pictures: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        pictures[mirrored] = pictures[mirrored, :, ::-1]
+        return as_images(pictures).to(self.device)
+
+    def _cameras(self, azimuth: np.ndarray, elevation: np.ndarray, mirrored: np.ndarray) -> Cameras:
+        azimuth = azimuth * np.where(mirrored, -1, 1).astype(np.float32)
+        return Cameras.framing(torch.from_numpy(azimuth), torch.from_numpy(elevation)).to(self.device)
+
+
+def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
+    """denoising: of v, where the object is above all. volume: of what the volumes show. window: of where the pictures
+    were cut out."""
+    device = batch.views.device
+    encoded = model.encoder(batch.pictures, batch.elevation)
+    # Half of the volumes are placed as they are when a photo's scale has to be inferred.
+    known = torch.rand(len(batch.pictures), 1, device=device) < 0.5
+    window = torch.where(known, batch.windows, encoded.window.detach())
+    of_pictures = model.of_pictures(encoded, window, batch.elevation, batch.cameras)
+    seen, small = of_pictures.seen, functional.avg_pool2d(batch.views, 2) / 2 + 0.5
+    rendered = torch.cat([seen[:, 1:4] + 1 - seen[:, :1], seen[:, :1]], dim=1)
+
+    silent = batch.silent[:, None]
+    told = model.of_sentences(batch.embeddings, batch.described_cameras)
+    vector = torch.where(silent, model.of_nothing(len(silent)).vector, told.vector)
+    of_sentences = ViewConditions(told.seen, told.small, told.tokens, vector)
+    denoised = torch.arange(len(batch.views), device=device) % VIEWS_OF_PICTURE < DENOISED
+    conditions = ViewConditions.joined([of_pictures.of(denoised), of_sentences])
+    data = torch.cat([batch.views[denoised], batch.described])
+    noise, time = torch.randn_like(data), torch.rand(len(data), device=device)
+    error = (model(noised(data, noise, time), time, conditions) - velocity(data, noise, time)).square()
+    weight = BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5)
+    return {
+        "denoising": (weight * error).mean() / weight.mean(),
+        "volume": VOLUME_WEIGHT * (rendered - small).square().mean(),
+        "window": (encoded.window - batch.windows).square().mean(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Render, describe, train, save; see --help."""
+    parser = argparse.ArgumentParser(prog="view_diffusion", description="Train the bundled view model.")
+    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
+    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="rendered views and checkpoints")
+    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
+    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
+    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
+    options = parser.parse_args(arguments)
+
+    config, schedule = CONFIGURATIONS[options.configuration]
+    if options.minutes is not None:
+        schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    views = pack_orbits(options.data, options.out / f"orbits_{options.data.stem}")
+    folder = options.out / "view_diffusion"
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = TextEncoder(device)
+    sampler = ViewSampler(views, *describe(views, encoder, folder / f"sentences_{options.data.stem}.pt"), device)
+    shown = np.flatnonzero(held_out(views.records))[:: max(1, int(held_out(views.records).sum()) // SHOWN_OBJECTS)]
+
+    def samples(model: ViewDiffusion) -> np.ndarray:
+        return sampled_views(model, views, shown[:SHOWN_OBJECTS], encoder)
+
+    torch.manual_seed(0)
+    checkpoint = folder / f"checkpoint_{options.data.stem}.pt"
+    trained = train(ViewDiffusion(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    save_weights(VIEWS, trained.model.state_dict(), asdict(config), options.weights)
+    write_views_card(ViewsReport(options.configuration, schedule, trained, len(views)), options.weights)
+    print(f"{trained.steps} steps in {trained.minutes:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
