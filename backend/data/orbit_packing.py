@@ -112,14 +112,15 @@ def pack_orbits(source: Path, folder: Path, *, seed: int = 6, processes: int | N
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         archive = open_data(source, folder)
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.memmap] = {}
         with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
             work = pool.map(partial(_views, archive, seed), range(len(archive)), chunksize=4)
             for index, parts in enumerate(tqdm(work, "Rendering", len(archive), unit="object", mininterval=10)):
                 for name, part in zip(QUANTITIES, parts, strict=True):
                     if name not in arrays:
                         shape = (len(archive), *part.shape)
-                        arrays[name] = np.lib.format.open_memmap(folder / f"orbit_{name}.npy", "w+", part.dtype, shape)
+                        path = folder / f"orbit_{name}.npy"
+                        arrays[name] = np.lib.format.open_memmap(path, "w+", part.dtype, shape)
                     arrays[name][index] = part
         for array in arrays.values():
             array.flush()

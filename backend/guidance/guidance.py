@@ -12,7 +12,7 @@ from ..representations.cameras import Cameras
 
 @dataclass(frozen=True)
 class GuidanceStep:
-    """gradient (B, 3, S, S): of the loss that is to fall, by the pictures, finite. loss: for people to watch."""
+    """gradient (B, 4, S, S): of the loss that is to fall, by the pictures, finite. loss: for people to watch."""
 
     gradient: torch.Tensor
     loss: float
@@ -26,8 +26,8 @@ class Guidance(Protocol):
     ) -> GuidanceStep:
         """How the pictures should change to be likelier under the prior.
 
-        images: (B, 3, S, S) float32, sRGB in [0, 1] over white, rendered from `cameras` (B of them). generator: draws
-        the noise, so that the same state gives the same answer. progress: how much of the optimisation is done, in
-        [0, 1], for schedules of the noise level.
+        images: (B, 4, S, S) float32 in [0, 1], sRGB over white and opacity, rendered from `cameras` (B of them).
+        generator: draws the noise, so that the same state gives the same answer. progress: how much of the optimisation
+        is done, in [0, 1], for schedules of the noise level.
         """
         ...

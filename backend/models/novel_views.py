@@ -68,17 +68,17 @@ class NovelViews:
         guidance_scale: float = GUIDANCE_SCALE,
         step: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
-        """The pictured object as `cameras` (B of them) see it: (B, 64, 64, 4) float32, sRGB and alpha, not premultiplied.
+        """The pictured object as B cameras see it: (B, 64, 64, 4) float32, sRGB and alpha, not premultiplied.
 
-        picture: (S, S, 4) float32 in [0, 1], sRGB and alpha, not premultiplied; the object's box fills 85 % of its side.
+        picture: (S, S, 4) float32 in [0, 1], sRGB and alpha, not premultiplied; the object's box fills 85 % of a side.
         elevation, azimuth: where its camera is, radians. window: where in the standard framing of that camera the
         picture was cut out, as `window` gives it; inferred where it is not known. The same arguments on the same device
         give the same views. steps: of the sampler; one step gives the mean of all likely views, more give one of them,
-        sharper. guidance_scale: 1 is the plain conditional model. `step(done, total)` is called after every step and may
-        raise to stop. Raises InputError for a picture of another shape.
+        sharper. guidance_scale: 1 is the plain conditional model. `step(done, total)` is called after every step and
+        may raise to stop. Raises InputError for a picture of another shape.
         """
         encoded = self.encode(picture, elevation)
-        placed = encoded.window if window is None else self._raw_window(window)
+        placed = encoded.window if window is None else self.raw_window(window)
         conditions = self.conditions(encoded, placed, elevation, azimuth, cameras)
         generator = torch.Generator().manual_seed(seed)
         # One noise for all views, so that what they make up is alike.
@@ -132,14 +132,15 @@ class NovelViews:
 
         return denoise
 
-    def _raw_window(self, window: tuple[float, float, float]) -> Tensor:
+    def raw_window(self, window: tuple[float, float, float]) -> Tensor:
+        """A window as `window` gives it → (1, 3), as EncodedPicture has it."""
         across, up, half = window
         return torch.tensor([[across, up, float(np.log(half))]], device=self.device)
 
 
 def as_network_images(pictures: Tensor) -> Tensor:
-    """(B, S, S, 4) float32 in [0, 1], not premultiplied → (B, 4, 64, 64) in [−1, 1], sRGB over white and alpha: each pixel
-    the mean of what it covers."""
+    """(B, S, S, 4) float32 in [0, 1], not premultiplied → (B, 4, 64, 64) in [−1, 1], sRGB over white and alpha: each
+    pixel the mean of what it covers."""
     channels = pictures.permute(0, 3, 1, 2)
     alpha = channels[:, 3:]
     over_white = torch.cat([channels[:, :3] * alpha + 1 - alpha, alpha], dim=1)

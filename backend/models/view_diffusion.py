@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..kernels.volume_rendering import CHANNELS
 from ..representations.cameras import RADIUS, Cameras
 from .latent_prior import TIME_FREQUENCIES, time_features
 from .text_encoder import WIDTH as TEXT_WIDTH
-from .view_layers import Attention, ResidualBlock, enlarged
-from .view_volume import CHANNELS, RESOLUTION, EncodedPicture, PictureEncoder, composite
+from .view_layers import GROUPS, Attention, ResidualBlock, enlarged
+from .view_volume import RESOLUTION, EncodedPicture, PictureEncoder, composite
 
 SIZE = 64
 IMAGE_CHANNELS = 4
@@ -85,7 +86,7 @@ class ViewDiffusion(nn.Module):
         self.attention = Attention(coarse, token_width)
         self.join_middle = nn.Conv2d(coarse + middle, middle, 1)
         self.join_fine = nn.Conv2d(middle + fine, fine, 1)
-        self.norm = nn.GroupNorm(8, fine)
+        self.norm = nn.GroupNorm(GROUPS, fine)
         self.leave = nn.Conv2d(fine, BLOCK, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 Turning a feature volume explicitly, so that a view-conditioned diffusion model need not learn what a rotation does, is
 GeNVS's idea (Chan et al., "Generative Novel View Synthesis with 3D-Aware Diffusion Models", 2023). The volume here is
-the frustum of the picture, and is composited along rays as a radiance field is (Mildenhall et al., "NeRF", 2020, eq. 3).
+the frustum of the picture, composited along rays as a radiance field is (Mildenhall et al., "NeRF", 2020, eq. 3).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ..kernels.volume_rendering import CHANNELS, render_volumes
 from ..representations.cameras import FRAMED, RADIUS, Cameras
-from .view_layers import Attention, ResidualBlock, enlarged
+from .view_layers import GROUPS, Attention, ResidualBlock, enlarged
 
 RESOLUTION = 32
 """Of volumes across, and of the pictures that they are composited to."""
@@ -66,14 +66,16 @@ class PictureEncoder(nn.Module):
         self.attention = Attention(coarse)
         self.join_middle = nn.Conv2d(coarse + middle, middle, 1)
         self.join_fine = nn.Conv2d(middle + fine, fine, 1)
-        self.leave = nn.Sequential(nn.GroupNorm(8, fine), nn.SiLU(), nn.Conv2d(fine, DEPTH * CHANNELS, 1))
-        self.window = nn.Sequential(nn.Linear(coarse, coarse), nn.SiLU(), nn.Linear(coarse, 3))
+        cells = nn.Conv2d(fine, DEPTH * CHANNELS, 1)
+        self.leave = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), cells)
+        window = nn.Linear(coarse, 3)
+        self.window = nn.Sequential(nn.Linear(coarse, coarse), nn.SiLU(), window)
         depths = (torch.arange(DEPTH) + 0.5) * (2 * FRAMED / DEPTH) - FRAMED
         bias = torch.zeros(DEPTH, CHANNELS)
         bias[:, 0] = -THINNING * depths.square()
-        self.leave[-1].bias.data.copy_(bias.flatten())
-        nn.init.zeros_(self.window[-1].weight)
-        self.window[-1].bias.data.copy_(torch.tensor(USUAL_WINDOW))
+        cells.bias = nn.Parameter(bias.flatten())
+        nn.init.zeros_(window.weight)
+        window.bias = nn.Parameter(torch.tensor(USUAL_WINDOW))
 
     def forward(self, pictures: Tensor, elevation: Tensor) -> EncodedPicture:
         """pictures (B, 4, 64, 64): sRGB over white and alpha, in [−1, 1]. elevation (B,): radians."""
@@ -94,8 +96,8 @@ class PictureEncoder(nn.Module):
 
 
 def composite(encoded: EncodedPicture, window: Tensor, elevation: Tensor, cameras: Cameras) -> Tensor:
-    """The volumes as other cameras see them, (B · T, CHANNELS, RESOLUTION, RESOLUTION) float32: opacity, then colour and
-    features times opacity.
+    """The volumes as other cameras see them, (B · T, CHANNELS, RESOLUTION, RESOLUTION) float32: opacity, then colour
+    and features times opacity.
 
     window (B, 3), as in EncodedPicture. elevation (B,): of the pictures' cameras, whose azimuth counts as 0. cameras:
     B · T, the T of each picture one after the other.

@@ -192,7 +192,8 @@ class _Stage:
     def _criticized(self, critic: Critic, progress: float, generator: torch.Generator) -> float:
         """Adds the critic's gradient to the grids'; returns its loss, weighted."""
         cameras = critic.cameras(generator).to(self.field.device)
-        images = self.field.render(cameras, critic.size).over(1.0)
+        seen = self.field.render(cameras, critic.size)
+        images = torch.cat([seen.over(1.0), seen.opacity], dim=1)
         told = critic.guidance.gradient(images.detach(), cameras, generator, progress)
         images.backward(critic.weight * told.gradient)
         return critic.weight * told.loss

@@ -30,7 +30,7 @@ from ..representations.cameras import Cameras
 from ..weights.bundled import FOLDER, VIEWS, save_weights
 from .card import ViewsReport, write_views_card
 from .loop import Schedule, save_whole, train
-from .view_samples import SHOWN_OBJECTS, sampled_views
+from .view_samples import SHOWN_OBJECTS, as_images, sampled_views
 
 VIEWS_OF_PICTURE = 4
 """That teach a picture's volume; the first DENOISED of them teach the denoiser, too."""
@@ -74,16 +74,9 @@ class ViewBatch:
     silent: Tensor
 
 
-def as_images(pictures: np.ndarray) -> Tensor:
-    """(n, 64, 64, 4) uint8, not premultiplied → (n, 4, 64, 64) float32 in [−1, 1]: sRGB over white, and alpha."""
-    values = torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2)
-    alpha = values[:, 3:]
-    return torch.cat([values[:, :3] * alpha + 1 - alpha, alpha], dim=1) * 2 - 1
-
-
 def describe(views: OrbitViews, encoder: TextEncoder, path: Path) -> tuple[Tensor, np.ndarray]:
-    """Embeddings (m, 384) of the objects' sentences, and which (n, SENTENCES) are whose; kept at `path`, since that takes
-    minutes. Colours are those that the views show."""
+    """Embeddings (m, 384) of the objects' sentences, and which (n, SENTENCES) are whose; kept at `path`, since that
+    takes minutes. Colours are those that the views show."""
     if not path.exists():
         texts = []
         for index, record in enumerate(views.records):
@@ -101,7 +94,7 @@ def describe(views: OrbitViews, encoder: TextEncoder, path: Path) -> tuple[Tenso
 
 
 class ViewSampler:
-    """Draws batches of objects that are not held out, rare classes more often than their share, half of them mirrored."""
+    """Draws batches of objects that are not held out, rare classes more often than their share, half mirrored."""
 
     def __init__(self, views: OrbitViews, embeddings: Tensor, whose: np.ndarray, device: torch.device) -> None:
         self.views, self.embeddings, self.whose, self.device = views, embeddings, whose, device

@@ -19,6 +19,13 @@ PROMPTS = ("a chair", "a wooden table", "a red car", "a tree", "a house", "a lam
 TEXT_STEPS, TEXT_SCALE = 12, 3.0
 
 
+def as_images(pictures: np.ndarray) -> Tensor:
+    """(n, 64, 64, 4) uint8, not premultiplied → (n, 4, 64, 64) float32 in [−1, 1]: sRGB over white, and alpha."""
+    values = torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2)
+    alpha = values[:, 3:]
+    return torch.cat([values[:, :3] * alpha + 1 - alpha, alpha], dim=1) * 2 - 1
+
+
 def _tiles(images: Tensor) -> np.ndarray:
     """(n, 3 or more, H, W) in [−1, 1] side by side, (64, n · 64, 3) uint8."""
     enlarged = torch.nn.functional.interpolate(images[:, :3].float(), (SIZE, SIZE))
@@ -27,10 +34,8 @@ def _tiles(images: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def sampled_views(model: ViewDiffusion, views: OrbitViews, objects: np.ndarray, encoder: TextEncoder) -> np.ndarray:
-    """For every object a row: its picture, then for each of SHOWN_VIEWS what it is, what the picture's volume shows, and
-    a sample; below them samples for PROMPTS. (H, W, 3) uint8."""
-    from .view_diffusion import as_images
-
+    """For every object a row: its picture, then for each of SHOWN_VIEWS what it is, what the picture's volume shows,
+    and a sample; below them samples for PROMPTS. (H, W, 3) uint8."""
     device = next(model.parameters()).device
     rows = []
     for index in objects:
