@@ -71,7 +71,7 @@ class Parameter:
 @dataclass(frozen=True)
 class Method:
     """One way of doing a task: what it takes, what it may be told besides, and what can be set; `seeded` says whether
-    another seed gives another result."""
+    another seed gives another result, `optimized` whether it works step by step, so that it can be stopped and kept."""
 
     task: str
     name: str
@@ -81,6 +81,7 @@ class Method:
     parameters: tuple[Parameter, ...]
     optional_inputs: tuple[str, ...] = ()
     seeded: bool = True
+    optimized: bool = False
 
 
 DETAIL = Parameter(
@@ -122,6 +123,38 @@ ELEVATION = Parameter(
     -30.0,
     85.0,
 )
+PICTURE_GUIDANCE_SCALE = dataclasses.replace(
+    GUIDANCE_SCALE, description="How strongly the shape follows the picture; low values vary more", default=3.0
+)
+CANDIDATES = Parameter(
+    "candidates",
+    "Candidates",
+    "How many shapes are made, of which the one that agrees best with the picture is kept",
+    "int",
+    12,
+    1,
+    64,
+    advanced=True,
+)
+ITERATIONS = Parameter(
+    "iterations",
+    "Iterations",
+    "Steps of the optimisation: more are sharper, and take longer",
+    "int",
+    300,
+    10,
+    5_000,
+)
+DISTILLATION = Parameter(
+    "distillation",
+    "Distillation",
+    "How much the diffusion model has to say on sides that no picture shows (score distillation); 0 turns it off",
+    "float",
+    1.0,
+    0.0,
+    10.0,
+    advanced=True,
+)
 
 KEEP_ORIGINAL = Parameter(
     "keep_original",
@@ -157,24 +190,41 @@ METHODS: tuple[Method, ...] = (
             DETAIL,
             FACE_COUNT,
             ELEVATION,
-            dataclasses.replace(
-                GUIDANCE_SCALE,
-                description="How strongly the shape follows the picture; low values vary more",
-                default=3.0,
-            ),
+            PICTURE_GUIDANCE_SCALE,
             STEPS,
-            Parameter(
-                "candidates",
-                "Candidates",
-                "How many shapes are made, of which the one that agrees best with the picture is kept",
-                "int",
-                12,
-                1,
-                64,
-                advanced=True,
-            ),
+            CANDIDATES,
         ),
         optional_inputs=("mask", "prompt"),
+    ),
+    Method(
+        task="image_to_3d",
+        name="multiview",
+        label="Multi-view",
+        description="Makes pictures of the other sides and fits a surface to all; minutes on a CPU, no download",
+        inputs=("picture",),
+        parameters=(
+            DETAIL,
+            FACE_COUNT,
+            ELEVATION,
+            ITERATIONS,
+            DISTILLATION,
+            Parameter(
+                "view_count", "Views", "How many pictures of other sides are made", "int", 12, 4, 32, advanced=True
+            ),
+            Parameter(
+                "keep_views",
+                "Keep Views",
+                "Keep the pictures of the other sides beside the mesh",
+                "bool",
+                False,
+                advanced=True,
+            ),
+            PICTURE_GUIDANCE_SCALE,
+            STEPS,
+            CANDIDATES,
+        ),
+        optional_inputs=("mask", "prompt"),
+        optimized=True,
     ),
     Method(
         task="shape_completion",

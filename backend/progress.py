@@ -9,8 +9,9 @@ import numpy as np
 from .errors import Cancelled
 from .mesh import Mesh
 
-STAGES = ("Loading", "Sampling", "Extracting", "Simplifying", "Texturing")
-"""The stages of a generation, in order."""
+FITTING = "Fitting"
+STAGES = ("Loading", "Sampling", FITTING, "Extracting", "Simplifying", "Texturing")
+"""The stages of a generation, in order; only methods that optimise have FITTING."""
 
 
 class Progress(Protocol):

@@ -264,7 +264,8 @@ class JobQueue:
         job.state, job.began = JobState.RUNNING, self.clock()
         try:
             worker = self._living_worker()
-            self.time_left.begin(warm=self._warm, task=job.recipe.task)
+            name = f"{job.recipe.task} {job.recipe.method}"
+            self.time_left.begin(warm=self._warm, task=name, optimized=job.recipe.found_method.optimized)
             worker.generate(job.number, job.recipe)
         except MachineError as error:
             self._end(job, JobState.FAILED, str(error), error.exit_code)

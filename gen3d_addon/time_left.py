@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from .backend.progress import STAGES
 
 FIRST_GUESS_SECONDS = {"Loading": 8.0, "Sampling": 4.0, "Extracting": 1.0, "Simplifying": 0.6, "Texturing": 2.0}
+OPTIMIZING = {"Sampling": 25.0, "Fitting": 120.0}
+"""What a method that optimises takes longer for, or besides."""
 
 
 @dataclass
@@ -27,15 +29,15 @@ class TimeLeft:
     _stage_began: float = 0.0
     _skipped: set[str] = field(default_factory=set)
 
-    def begin(self, *, warm: bool, task: str = "") -> None:
-        """A job starts; what is learned of it counts for others of its task.
+    def begin(self, *, warm: bool, task: str = "", optimized: bool = False) -> None:
+        """A job starts; what is learned of it counts for others of its task (and method, where that name has both).
 
         A warm worker holds the model already, so "Loading" counts for nothing.
         """
         self.stage, self.fraction, self._elapsed, self._stage_began = "", 0.0, 0.0, 0.0
         if task != self._task:
             self._of_task[self._task] = self.expected
-            self.expected = self._of_task.get(task, dict(FIRST_GUESS_SECONDS))
+            self.expected = self._of_task.get(task, FIRST_GUESS_SECONDS | (OPTIMIZING if optimized else {}))
             self._task = task
         self._skipped = {"Loading"} if warm else set()
 

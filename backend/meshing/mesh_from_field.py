@@ -15,7 +15,7 @@ from .normals import vertex_normals
 from .repair import make_manifold
 from .simplify import simplify
 from .solids import keep_solids
-from .surface import EMPTY, extract_surface
+from .surface import EMPTY, coarse_surface, extract_surface
 from .unwrap import unwrap
 
 TEXTURE_SIZE = 1024
@@ -45,6 +45,13 @@ def mesh_from_field(
         field, detail=detail, face_count=face_count, most_parts=most_parts, progress=progress, cancelled=cancelled
     )
     return dressed(field, *surface, texture_size=texture_size, progress=progress, cancelled=cancelled)
+
+
+def coarse_mesh(field: Field, cells: int) -> Mesh | None:
+    """The field at a glance: its surface from a grid of few cells, in model space with vertex colours, neither repaired
+    nor simplified; None where it is empty."""
+    vertices, faces = coarse_surface(field, cells)
+    return Mesh(vertices, faces, field_colors(field, vertices)) if len(faces) else None
 
 
 def surface_from_field(

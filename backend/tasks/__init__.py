@@ -11,7 +11,7 @@ from ..errors import MachineError
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_to_3d
-from .loaded_models import choose_device, release_models, shape_space
+from .loaded_models import choose_device, novel_views, release_models, shape_space
 
 __all__ = ["release_models", "run"]
 
@@ -21,8 +21,8 @@ _TASKS: dict[str, Callable[..., Result]] = {
     "shape_completion": shape_completion.run,
     "latent_interpolation": latent_interpolation.run,
 }
-_SHOWING = ("image_to_3d",)
-"""Tasks that have something to show on the way, and can be stopped before they are through."""
+_OPTIMIZING = ("image_to_3d",)
+"""Tasks with methods that ask the view model, show what they do, and can be stopped before they are through."""
 
 
 def run(
@@ -37,9 +37,9 @@ def run(
 ) -> Result:
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
     task = _TASKS[recipe.task]
-    if recipe.task in _SHOWING:
-        task = partial(task, glimpse=glimpse, enough=enough)
     chosen = choose_device(device)
+    if recipe.task in _OPTIMIZING:
+        task = partial(task, load_novel_views=lambda: novel_views(chosen), glimpse=glimpse, enough=enough)
     try:
         return task(
             recipe,

@@ -12,7 +12,8 @@ import torch
 from ..data.cut_out import resized
 from ..errors import InputError
 from ..mesh import Mesh
-from ..meshing.surface import EMPTY, coarse_surface
+from ..meshing.mesh_from_field import coarse_mesh
+from ..meshing.surface import EMPTY
 from ..models.conditions import IMAGE_SIZE
 from ..representations.field import Field
 from .picture_pose import Pose, find_pose
@@ -83,7 +84,7 @@ def shape_of_picture(
     for index, latent in enumerate(latents):
         step(SHARE_OF_SAMPLING + (1 - SHARE_OF_SAMPLING) * index / candidates)
         field = space.field(latent)
-        coarse = coarse_mesh(field)
+        coarse = coarse_mesh(field, LOOKED_AT_CELLS)
         if coarse is None:
             continue
         pose = find_pose(coarse, picture, elevation)
@@ -93,11 +94,3 @@ def shape_of_picture(
         raise InputError(EMPTY)
     step(1.0)
     return best
-
-
-def coarse_mesh(field: Field) -> Mesh | None:
-    """The field at a glance, in model space with vertex colours; None where it is empty."""
-    vertices, faces = coarse_surface(field, LOOKED_AT_CELLS)
-    if not len(faces):
-        return None
-    return Mesh(vertices, faces, field.color(torch.from_numpy(vertices)).cpu().numpy())

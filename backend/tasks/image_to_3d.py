@@ -5,20 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from ..data.cut_out import CutOut, cut_out, mask_preview
 from ..data.pictures import read_mask, read_picture
 from ..mesh import Mesh
 from ..meshing.bake import field_colors
 from ..meshing.mesh_from_field import dressed, surface_from_field
+from ..models.novel_views import NovelViews
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
+from ..representations.field import Field
 from ..representations.pictured_field import PicturedField
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
 from .finishing import check_weights, result_of, version_notes
+from .multiview import fit_to_views, make_views
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
 from .stages import Stages
+from .watched_fit import WatchedFit
 
+SHARE_OF_CANDIDATES = 0.4
+"""Of the stage "Sampling", where views are sampled as well."""
 GLIMPSE_SIZE = 192
 """Pixels on the longer side of what is shown on the way."""
 
@@ -27,48 +35,86 @@ def run(
     recipe: Recipe,
     *,
     load_shape_space: Callable[[], CandidateMaker],
+    load_novel_views: Callable[[], NovelViews],
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
     glimpse: Glimpse | None = None,
     enough: IsEnough | None = None,
 ) -> Result:
-    """Make the mesh of a valid recipe of the method "feed-forward".
+    """Make the mesh of a valid recipe of the methods "feed-forward" and "multiview".
 
-    Raises InputError (the picture, the mask, an empty shape), MachineError (weights) or Cancelled; `cancelled` is asked
-    at every denoising step, candidate and piece of meshing.
+    `cancelled` is asked at every denoising step, candidate, step of the fit and piece of meshing; `enough` at every
+    step of the fit. Raises InputError (the picture, the mask, an empty shape), MachineError (weights, memory) or
+    Cancelled.
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
+    multiview = recipe.method == "multiview"
     cut = cut_out_of(recipe, glimpse)
     shape_space = load_shape_space()
-    check_weights(recipe, shape_space.weights)
+    weights = dict(shape_space.weights)
+    if multiview:
+        view_model = load_novel_views()
+        weights |= view_model.weights
+    check_weights(recipe, weights)
     size, size_notes = size_of(recipe)
     notes = cut.notes + size_notes + version_notes(recipe)
 
     stages("Sampling", 0.0)
-    shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", done))
-    stages("Extracting", 0.0)
+    first_share = SHARE_OF_CANDIDATES if multiview else 1.0
+    shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", first_share * done))
     if preview is not None:
         preview(shape.coarse.transformed(standing_transform(shape.coarse.vertices, size)))
+    field: Field = shape.field
+    views = None
+    if multiview:
+        made, cameras = make_views(
+            view_model,
+            cut.pixels,
+            shape.pose,
+            int(recipe.parameters["view_count"]),
+            seed=recipe.seed,
+            step=lambda done: stages("Sampling", first_share + (1 - first_share) * done),
+        )
+        azimuth, elevation = shape.pose.azimuth, shape.pose.elevation
+        fitting = fit_to_views(
+            shape,
+            view_model,
+            cut.pixels,
+            made,
+            cameras,
+            iterations=int(recipe.parameters["iterations"]),
+            distillation=float(recipe.parameters["distillation"]),
+            seed=recipe.seed,
+            watch=WatchedFit(stages, glimpse, preview, size=size, azimuth=azimuth, elevation=elevation),
+            stop=enough,
+        )
+        field = fitting.field
+        notes += fitting.notes
+        if recipe.parameters["keep_views"]:
+            views = np.rint(made * 255).astype(np.uint8)
+
+    stages("Extracting", 0.0)
     vertices, faces = surface_from_field(
-        shape.field,
+        field,
         detail=int(recipe.parameters["detail"]),
         face_count=int(recipe.parameters["face_count"]),
         progress=stages,
         cancelled=cancelled,
     )
-    surface = Mesh(vertices, faces, field_colors(shape.field, vertices, cancelled=cancelled))
-    painted = PicturedField(shape.field, surface, shape.pose.cameras, shape.pose.window, cut.pixels)
+    surface = Mesh(vertices, faces, field_colors(field, vertices, cancelled=cancelled))
+    painted = PicturedField(field, surface, shape.pose.cameras, shape.pose.window, cut.pixels)
     mesh = dressed(painted, vertices, faces, progress=stages, cancelled=cancelled)
     return result_of(
         mesh,
         standing_transform(mesh.vertices, size),
         recipe,
-        weights=shape_space.weights,
+        weights=weights,
         notes=notes,
         stages=stages,
         viewpoint=shape.pose.viewpoint,
+        views=views,
     )
 
 

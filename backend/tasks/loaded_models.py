@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import MachineError
+from ..models.novel_views import NovelViews
 from ..models.shape_space import ShapeSpace
 from ..recipe import MOST_MESHES
 
@@ -31,6 +32,12 @@ def choose_device(name: str) -> str:
 def shape_space(device: str) -> ShapeSpace:
     """The bundled shape space on that device; raises MachineError when its weights are not whole."""
     return ShapeSpace.load(device)
+
+
+@lru_cache(maxsize=1)
+def novel_views(device: str) -> NovelViews:
+    """The bundled view model on that device; raises MachineError when its weights are not whole."""
+    return NovelViews.load(device)
 
 
 class RecentlyUsed:
@@ -59,6 +66,7 @@ encoded_inputs = RecentlyUsed(MOST_MESHES)
 def release_models() -> None:
     """Give the memory of models and inputs back; the next task loads them again."""
     shape_space.cache_clear()
+    novel_views.cache_clear()
     encoded_inputs.clear()
     gc.collect()
     if torch.cuda.is_available():

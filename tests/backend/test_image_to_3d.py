@@ -13,11 +13,11 @@ from PIL import Image
 from backend.data.cut_out import FILLED
 from backend.errors import Cancelled, InputError, MachineError
 from backend.mesh import Mesh
+from backend.meshing.mesh_from_field import coarse_mesh
 from backend.meshing.validity import is_watertight
 from backend.recipe import Recipe, Result
 from backend.representations.cameras import Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
-from backend.tasks.feed_forward import coarse_mesh
 from backend.tasks.image_to_3d import run
 from backend.tasks.picture_pose import find_pose
 
@@ -62,7 +62,7 @@ class EmptySpace(BoxSpace):
 
 
 def _picture_of(half: tuple[float, ...], folder: Path) -> Path:
-    mesh = coarse_mesh(Box(half))
+    mesh = coarse_mesh(Box(half), 28)
     assert mesh is not None
     camera = Cameras.framing(torch.tensor([AZIMUTH]), torch.tensor([ELEVATION]))
     window = silhouette_window(mesh.vertices, camera, filled=FILLED)
@@ -112,7 +112,7 @@ def test_the_box_in_the_picture_is_found_from_where_it_was_seen(tmp_path):
 
 def test_the_viewpoint_reproduces_the_picture(tmp_path):
     """A point of model space is seen at the same place of the picture through the viewpoint as through the window."""
-    mesh = coarse_mesh(Box(BOXES[2]))
+    mesh = coarse_mesh(Box(BOXES[2]), 28)
     assert mesh is not None
     camera = Cameras.framing(torch.tensor([AZIMUTH]), torch.tensor([ELEVATION]))
     picture = render_mesh(mesh, camera, size=96, window=silhouette_window(mesh.vertices, camera, filled=FILLED))
@@ -181,7 +181,7 @@ def test_bad_pictures_empty_shapes_other_weights_and_a_cancel_end_it(tmp_path):
 
 
 def test_a_window_holds_the_silhouette_in_its_middle():
-    mesh = coarse_mesh(Box(BOXES[0]))
+    mesh = coarse_mesh(Box(BOXES[0]), 28)
     assert mesh is not None
     camera = Cameras.framing(torch.tensor([1.0]), torch.tensor([0.3]))
     whole = render_mesh(mesh, camera, size=64, window=Window())

@@ -8,11 +8,14 @@ import torch
 
 import backend
 from backend import Cancelled, InputError, MachineError, Recipe
-from backend.progress import STAGES
+from backend.progress import FITTING
+from backend.progress import STAGES as ALL_STAGES
 from backend.recipe import VERSION
 from backend.tasks import loaded_models, release_models, text_to_3d
 
 WEIGHTS = {"prior.safetensors": "a" * 64, "autoencoder.safetensors": "b" * 64}
+
+STAGES = tuple(stage for stage in ALL_STAGES if stage != FITTING)
 
 
 class Ellipsoid:
