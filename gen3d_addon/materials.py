@@ -31,6 +31,16 @@ def add_image(name: str, texture: np.ndarray) -> bpy.types.Image:
     return image
 
 
+def add_view(name: str, view: np.ndarray) -> bpy.types.Image:
+    """Make a packed image of an (H, W, 4) uint8 sRGB picture with alpha whose row 0 is the top."""
+    height, width, _ = view.shape
+    image = bpy.data.images.new(name, width, height, alpha=True)
+    image.pixels.foreach_set((view[::-1].astype(np.float32) / 255.0).ravel())
+    image.pack()
+    image.use_fake_user = True  # nothing in the scene shows it, but it was asked for
+    return image
+
+
 def add_material(name: str, mesh: Mesh, image: bpy.types.Image | None) -> bpy.types.Material:
     """Make a Principled material that shows `image`, else the colour attribute, else a neutral grey."""
     material = bpy.data.materials.new(name)

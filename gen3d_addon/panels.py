@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import bpy
 
@@ -10,18 +10,20 @@ from . import scene, session
 from .backend.recipe import MOST_MESHES
 from .extension import open_scene
 from .jobs import Job, JobState
+from .panel_state import draw_state
 from .panel_text import draw_health, draw_sentence, layout_of
 from .partial_shape import in_order
 from .properties import (
     BOX,
-    COMPLETION_METHOD,
-    INTERPOLATION_METHOD,
-    TEXT_METHOD,
-    completion_settings,
+    COMPLETION,
+    IMAGE,
+    INTERPOLATION,
+    TEXT,
+    chosen_method,
     interpolation_settings,
     session_state,
+    settings_of,
     shown,
-    text_settings,
 )
 from .time_left import in_words
 
@@ -42,112 +44,137 @@ class Sidebar:
     bl_category = "Gen3D"
 
 
-class GEN3D_PT_text(Sidebar, bpy.types.Panel):
-    bl_idname = "GEN3D_PT_text"
-    bl_label = "Text to 3D"
+class TaskPanel(Sidebar):
+    """What the panels of all tasks share: what it is made from, which method, its settings, the button, what goes on.
+
+    Subclasses say which task it is, which operator starts it with which icon, and draw what is the task's own.
+    """
+
+    task: str
+    operator: str
+    icon: Any
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = layout_of(self)
+        layout = layout_of(cast("bpy.types.Panel", self))
         now = session.current()
         now.check_runtime_once()
-        settings = text_settings(open_scene(context))
-        layout.prop(settings, "prompt", text="", icon="TEXT")
+        settings = self.settings(context)
+        self.draw_inputs(layout, settings)
         column = column_of(layout)
-        row = column.row(align=True)
-        row.prop(settings, "seed")
-        row.operator("gen3d.random_seed", text="", icon="FILE_REFRESH")
-        column.prop(settings, "variations")
-        for parameter in TEXT_METHOD.parameters:
-            if not parameter.advanced:
-                column.prop(settings, parameter.name)
+        method = chosen_method(settings, self.task)
+        if hasattr(settings, "method"):
+            column.prop(settings, "method")
+        if method.seeded:
+            row = column.row(align=True)
+            row.prop(settings, "seed")
+            row.operator("gen3d.random_seed", text="", icon="FILE_REFRESH").task = self.task
+            column.prop(settings, "variations")
+        for parameter in shown(method, advanced=False):
+            column.prop(settings, parameter.name)
         row = layout.row()
         row.scale_y = 1.4
-        row.operator("gen3d.generate_text", icon="MESH_MONKEY")
+        row.operator(self.operator, icon=self.icon)
+        self.draw_more(layout, context, now)
         draw_state(layout, context, now)
 
+    def settings(self, context: bpy.types.Context) -> Any:
+        """The scene's settings of this task."""
+        return settings_of(self.task, open_scene(context))
 
-class GEN3D_PT_text_advanced(Sidebar, bpy.types.Panel):
-    bl_idname = "GEN3D_PT_text_advanced"
-    bl_parent_id = "GEN3D_PT_text"
+    def draw_inputs(self, layout: bpy.types.UILayout, settings: Any) -> None:
+        """What it is made from."""
+
+    def draw_more(self, layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
+        """What else can be done, below the button."""
+
+
+class AdvancedPanel(Sidebar):
+    """The settings of a task's method that are folded away."""
+
     bl_label = "Advanced"
-    bl_options = {"DEFAULT_CLOSED"}
+    bl_options: ClassVar = {"DEFAULT_CLOSED"}
+    task: str
 
     def draw(self, context: bpy.types.Context) -> None:
-        column = column_of(layout_of(self))
-        for parameter in TEXT_METHOD.parameters:
-            if parameter.advanced:
-                column.prop(text_settings(open_scene(context)), parameter.name)
+        settings = settings_of(self.task, open_scene(context))
+        column = column_of(layout_of(cast("bpy.types.Panel", self)))
+        for parameter in shown(chosen_method(settings, self.task), advanced=True):
+            column.prop(settings, parameter.name)
 
 
-class GEN3D_PT_completion(Sidebar, bpy.types.Panel):
+class GEN3D_PT_text(TaskPanel, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_text"
+    bl_label = "Text to 3D"
+    task, operator, icon = TEXT, "gen3d.generate_text", "MESH_MONKEY"
+
+    def draw_inputs(self, layout: bpy.types.UILayout, settings: Any) -> None:
+        layout.prop(settings, "prompt", text="", icon="TEXT")
+
+
+class GEN3D_PT_text_advanced(AdvancedPanel, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_text_advanced"
+    bl_parent_id = "GEN3D_PT_text"
+    task = TEXT
+
+
+class GEN3D_PT_image(TaskPanel, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_image"
+    bl_label = "Image to 3D"
+    bl_options = {"DEFAULT_CLOSED"}
+    task, operator, icon = IMAGE, "gen3d.generate_image", "IMAGE_DATA"
+
+    def draw_inputs(self, layout: bpy.types.UILayout, settings: Any) -> None:
+        layout.template_ID(settings, "picture", open="image.open")
+        row = layout.row(align=True)
+        row.operator("gen3d.paste_picture", icon="PASTEDOWN")
+        row.operator("gen3d.render_picture", icon="RENDER_STILL")
+        if settings.picture is not None:
+            layout.template_icon(icon_value=settings.picture.preview_ensure().icon_id, scale=6.0)
+        column = column_of(layout)
+        column.template_ID(settings, "mask", open="image.open", text="Mask")
+        column.prop(settings, "prompt")
+
+
+class GEN3D_PT_image_advanced(AdvancedPanel, bpy.types.Panel):
+    bl_idname = "GEN3D_PT_image_advanced"
+    bl_parent_id = "GEN3D_PT_image"
+    task = IMAGE
+
+
+class GEN3D_PT_completion(TaskPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_completion"
     bl_label = "Shape Completion"
     bl_options = {"DEFAULT_CLOSED"}
+    task, operator, icon = COMPLETION, "gen3d.complete", "MOD_MIRROR"
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = layout_of(self)
-        now = session.current()
-        now.check_runtime_once()
-        settings = completion_settings(open_scene(context))
+    def draw_inputs(self, layout: bpy.types.UILayout, settings: Any) -> None:
         layout.row().prop(settings, "known", expand=True)
         column = column_of(layout)
         if settings.known == BOX:
             column.prop(settings, "box")
         column.prop(settings, "prompt")
-        column.prop(settings, "seed")
-        column.prop(settings, "variations")
-        for parameter in COMPLETION_METHOD.parameters:
-            if not parameter.advanced:
-                column.prop(settings, parameter.name)
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("gen3d.complete", icon="MOD_MIRROR")
-        draw_state(layout, context, now)
 
 
-class GEN3D_PT_completion_advanced(Sidebar, bpy.types.Panel):
+class GEN3D_PT_completion_advanced(AdvancedPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_completion_advanced"
     bl_parent_id = "GEN3D_PT_completion"
-    bl_label = "Advanced"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context: bpy.types.Context) -> None:
-        column = column_of(layout_of(self))
-        for parameter in COMPLETION_METHOD.parameters:
-            if parameter.advanced:
-                column.prop(completion_settings(open_scene(context)), parameter.name)
+    task = COMPLETION
 
 
-class GEN3D_PT_interpolation(Sidebar, bpy.types.Panel):
+class GEN3D_PT_interpolation(TaskPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_interpolation"
     bl_label = "Latent Interpolation"
     bl_options = {"DEFAULT_CLOSED"}
+    task, operator, icon = INTERPOLATION, "gen3d.interpolate", "MOD_ARRAY"
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = layout_of(self)
-        now = session.current()
-        now.check_runtime_once()
-        settings = interpolation_settings(open_scene(context))
-        column = column_of(layout)
-        for parameter in shown(INTERPOLATION_METHOD, advanced=False):
-            column.prop(settings, parameter.name)
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("gen3d.interpolate", icon="MOD_ARRAY")
+    def draw_more(self, layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
         draw_weights(layout, context, now)
-        draw_state(layout, context, now)
 
 
-class GEN3D_PT_interpolation_advanced(Sidebar, bpy.types.Panel):
+class GEN3D_PT_interpolation_advanced(AdvancedPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_interpolation_advanced"
     bl_parent_id = "GEN3D_PT_interpolation"
-    bl_label = "Advanced"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context: bpy.types.Context) -> None:
-        column = column_of(layout_of(self))
-        for parameter in shown(INTERPOLATION_METHOD, advanced=True):
-            column.prop(interpolation_settings(open_scene(context)), parameter.name)
+    task = INTERPOLATION
 
 
 class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
@@ -168,6 +195,8 @@ class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
         row.operator("gen3d.regenerate", icon="FILE_REFRESH")
         if recipe.found_method.seeded:
             row.operator("gen3d.variations", icon="DUPLICATE")
+        if scene.viewpoint_of(context.active_object) is not None:
+            layout.operator("gen3d.add_camera", icon="CAMERA_DATA")
         if scene.siblings(context.active_object, open_scene(context)):
             layout.operator("gen3d.keep", icon="CHECKMARK")
 
@@ -250,50 +279,6 @@ def draw_weights(layout: bpy.types.UILayout, context: bpy.types.Context, now: se
     layout.operator("gen3d.blend", icon="MOD_DISPLACE")
     if now.previews:
         layout.operator("gen3d.hide_preview", icon="X")
-
-
-def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
-    """What goes on, and what the user should know."""
-    if now.queue.busy:
-        draw_progress(layout, now)
-    draw_messages(layout, context, now)
-
-
-def draw_progress(layout: bpy.types.UILayout, now: session.Session) -> None:
-    """The running job's bar with its stage and time left, how many wait, and Cancel."""
-    queue = now.queue
-    job, waiting = queue.running, len(queue.waiting)
-    time_left = queue.time_left
-    if job is not None and job.cancelling:
-        text = "Cancelling …"
-    elif job is None or not time_left.stage:
-        text = "Starting the worker …"
-    else:
-        text = f"{time_left.stage} · {in_words(time_left.seconds_left(queue.elapsed()))} left"
-    layout.progress(factor=time_left.overall() if job is not None else 0.0, type="BAR", text=text)
-    layout.operator("gen3d.cancel", text="Cancel All" if waiting else "Cancel", icon="X")
-    if waiting:
-        layout.label(text=f"{waiting} more waiting", icon="SORTTIME")
-
-
-def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
-    """What went wrong, what the user should know, and what keeps the worker from starting."""
-    health = now.health.health
-    if health is not None and not health.ok:
-        box = layout.box()
-        draw_health(box, context, now.health)
-        box.operator("gen3d.open_preferences", icon="PREFERENCES")
-    if now.placing:
-        draw_sentence(
-            layout, context, "A result is ready: it appears when you are in Object Mode and nothing renders.", "INFO"
-        )
-    if now.error or now.notes:
-        box = layout.box()
-        if now.error:
-            draw_sentence(box, context, now.error, "ERROR")
-        for note in now.notes:
-            draw_sentence(box, context, note, "INFO")
-        box.operator("gen3d.dismiss", text="Dismiss", icon="X")
 
 
 def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""The settings that the panel shows, one PropertyGroup a method, made from the recipe's own Parameters.
+"""The settings that the panels show, one PropertyGroup a task, made from the recipe's own Parameters.
 
 A Parameter's name, label, range and default become the property's, so panel, headless and Python cannot disagree.
 """
@@ -11,11 +11,18 @@ from typing import Any
 
 import bpy
 
-from .backend.recipe import MOST_MESHES, SEED_LIMIT, Method, Parameter, Recipe, method
+from .backend.recipe import MOST_MESHES, SEED_LIMIT, Method, Parameter, Recipe, method, methods_of
 
-TEXT_METHOD = method("text_to_3d", "latent prior")
-COMPLETION_METHOD = method("shape_completion", "latent prior")
-INTERPOLATION_METHOD = method("latent_interpolation", "latent interpolation")
+TEXT, IMAGE, COMPLETION, INTERPOLATION = "text_to_3d", "image_to_3d", "shape_completion", "latent_interpolation"
+SCENE_PROPERTIES = {
+    TEXT: "gen3d_text",
+    IMAGE: "gen3d_image",
+    COMPLETION: "gen3d_completion",
+    INTERPOLATION: "gen3d_interpolation",
+}
+TEXT_METHOD = method(TEXT, "latent prior")
+COMPLETION_METHOD = method(COMPLETION, "latent prior")
+INTERPOLATION_METHOD = method(INTERPOLATION, "latent interpolation")
 BOX = "BOX"
 MOST_VARIATIONS = 16
 PREVIEW = {"detail": 32, "face_count": 3_000, "texture": False}
@@ -49,9 +56,11 @@ def shown(of: Method, *, advanced: bool | None = None) -> list[Parameter]:
     ]
 
 
-def settings_class(name: str, of: Method, own: dict[str, Any] | None = None) -> type[bpy.types.PropertyGroup]:
-    """The PropertyGroup of one method: its parameters, and the prompt, the seed and how many variations to make; `own`
-    are properties of this method alone, or in the place of those."""
+def settings_class(name: str, task: str, own: dict[str, Any] | None = None) -> type[bpy.types.PropertyGroup]:
+    """The PropertyGroup of one task: the parameters of all its methods, which of them it is where there are several,
+    and the prompt, the seed and how many variations to make; `own` are properties of this task alone, or in the place
+    of those."""
+    methods = methods_of(task)
     annotations: dict[str, Any] = {
         "prompt": bpy.props.StringProperty(name="Prompt", description="What to make, in a few English words"),
         "seed": bpy.props.IntProperty(
@@ -69,14 +78,44 @@ def settings_class(name: str, of: Method, own: dict[str, Any] | None = None) -> 
             max=MOST_VARIATIONS,
         ),
     }
-    annotations |= {parameter.name: blender_property(parameter) for parameter in of.parameters} | (own or {})
-    return type(name, (bpy.types.PropertyGroup,), {"__annotations__": annotations, "__doc__": of.description})
+    if len(methods) > 1:
+        items = [(found.name, found.label, found.description) for found in methods]
+        annotations["method"] = bpy.props.EnumProperty(name="Method", description="How it is made", items=items)
+    for found in reversed(methods):  # where two differ, the first method's default is shown
+        annotations |= {parameter.name: blender_property(parameter) for parameter in shown(found)}
+    annotations |= own or {}
+    return type(name, (bpy.types.PropertyGroup,), {"__annotations__": annotations, "__doc__": methods[0].description})
 
 
-TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT_METHOD)
+def chosen_method(settings: Any, task: str) -> Method:
+    """The method of a task that its settings choose."""
+    methods = methods_of(task)
+    return methods[0] if len(methods) == 1 else method(task, settings.method)
+
+
+TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT)
+ImageSettings: Any = settings_class(
+    "GEN3D_PG_image_settings",
+    IMAGE,
+    {
+        "prompt": bpy.props.StringProperty(
+            name="Prompt", description="What the object is, in a few English words: it tells its size; may stay empty"
+        ),
+        "picture": bpy.props.PointerProperty(
+            name="Picture",
+            description="A picture of one object, on a plain or transparent ground",
+            type=bpy.types.Image,
+        ),
+        "mask": bpy.props.PointerProperty(
+            name="Mask",
+            description="A picture of the same proportions, white where the object is; may stay empty",
+            type=bpy.types.Image,
+        ),
+    },
+)
 CompletionSettings: Any = settings_class(
     "GEN3D_PG_completion_settings",
-    COMPLETION_METHOD,
+    COMPLETION,
     {
         "prompt": bpy.props.StringProperty(
             name="Prompt", description="What the object is, in a few English words; may stay empty"
@@ -154,19 +193,29 @@ class GEN3D_PG_session(bpy.types.PropertyGroup):
     history_index: bpy.props.IntProperty(name="Job", options={"SKIP_SAVE"})  # type: ignore[valid-type]
 
 
+def settings_of(task: str, scene: bpy.types.Scene) -> Any:
+    """The scene's settings for a task."""
+    return getattr(scene, SCENE_PROPERTIES[task])
+
+
 def text_settings(scene: bpy.types.Scene) -> Any:
     """The scene's settings for text to 3D (a `TextSettings`)."""
-    return scene.gen3d_text
+    return settings_of(TEXT, scene)
+
+
+def image_settings(scene: bpy.types.Scene) -> Any:
+    """The scene's settings for image to 3D (an `ImageSettings`)."""
+    return settings_of(IMAGE, scene)
 
 
 def completion_settings(scene: bpy.types.Scene) -> Any:
     """The scene's settings for shape completion (a `CompletionSettings`)."""
-    return scene.gen3d_completion
+    return settings_of(COMPLETION, scene)
 
 
 def interpolation_settings(scene: bpy.types.Scene) -> Any:
     """The scene's settings for latent interpolation (an `InterpolationSettings`)."""
-    return scene.gen3d_interpolation
+    return settings_of(INTERPOLATION, scene)
 
 
 def session_state(context: bpy.types.Context) -> Any:
@@ -176,13 +225,23 @@ def session_state(context: bpy.types.Context) -> Any:
 
 def text_recipes(settings: Any) -> list[Recipe]:
     """The recipes that the text settings ask for, one a variation. Raises `InputError` with a sentence."""
-    return _recipes(TEXT_METHOD, settings, {"prompt": settings.prompt})
+    return _recipes(TEXT, settings, {"prompt": settings.prompt})
+
+
+def image_recipes(settings: Any, picture: str, mask: str | None) -> list[Recipe]:
+    """The recipes that the image settings ask for, one a variation, from image files. Raises `InputError` with a
+    sentence."""
+    inputs = {"picture": picture} | ({} if mask is None else {"mask": mask})
+    return _recipes(IMAGE, settings, inputs | _optional_prompt(settings))
 
 
 def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ...]) -> list[Recipe]:
     """The recipes that the completion settings ask for, one a sample. Raises `InputError` with a sentence."""
-    prompt = {"prompt": settings.prompt} if settings.prompt.strip() else {}
-    return _recipes(COMPLETION_METHOD, settings, {"shape": shape, "unknown": unknown, **prompt})
+    return _recipes(COMPLETION, settings, {"shape": shape, "unknown": unknown} | _optional_prompt(settings))
+
+
+def _optional_prompt(settings: Any) -> dict[str, str]:
+    return {"prompt": settings.prompt} if settings.prompt.strip() else {}
 
 
 def interpolation_recipe(settings: Any, meshes: list[str], **changes: Any) -> Recipe:
@@ -208,8 +267,9 @@ def preview_recipe(settings: Any, meshes: list[str]) -> Recipe:
     return dataclasses.replace(recipe, parameters=recipe.parameters | PREVIEW)
 
 
-def _recipes(of: Method, settings: Any, inputs: dict[str, Any]) -> list[Recipe]:
-    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in of.parameters}
+def _recipes(task: str, settings: Any, inputs: dict[str, Any]) -> list[Recipe]:
+    of = chosen_method(settings, task)
+    values = {parameter.name: _exact(getattr(settings, parameter.name)) for parameter in shown(of)}
     return [
         Recipe.create(of.task, of.name, seed=seed, **inputs, **values)
         for seed in following_seeds(settings.seed, settings.variations)

@@ -15,11 +15,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from . import materials, placement
+from . import materials, placement, viewpoints
 from .backend.mesh import Mesh
 from .backend.recipe import InputError, Recipe, Result
 
 RECIPE_PROPERTY = "gen3d_recipe"
+VIEWPOINT_PROPERTY = "gen3d_viewpoint"
 IN_PLACE = ("shape_completion",)
 """Tasks whose results belong to where their input is, and not to the 3D cursor."""
 FRAMES_BETWEEN = 12
@@ -55,6 +56,10 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         item = bpy.data.objects.new(name, mesh)
         made.append(item)
         item[RECIPE_PROPERTY] = result.recipe.to_json()
+        if result.viewpoint is not None:
+            item[VIEWPOINT_PROPERTY] = viewpoints.stored(result.viewpoint, result.transform, scene)
+        if result.views is not None:
+            made += [materials.add_view(f"{name} view {number}", view) for number, view in enumerate(result.views, 1)]
         if result.shape_keys is not None:
             add_shape_keys(item, [placement.to_scene_units(key, result.transform, scene) for key in result.shape_keys])
             if result.recipe.parameters.get("output") == "keyframes":
@@ -200,6 +205,13 @@ def is_variation(recipe: Recipe | None, of: Recipe) -> bool:
         of.inputs,
         of.parameters,
     )
+
+
+def viewpoint_of(item: bpy.types.Object | None) -> str | None:
+    """What is stored of the camera that reproduces the picture which the object was made from; None where it is not
+    from a picture."""
+    stored = item.get(VIEWPOINT_PROPERTY) if item is not None else None
+    return stored if isinstance(stored, str) else None
 
 
 def siblings(item: bpy.types.Object | None, within: bpy.types.Scene) -> list[bpy.types.Object]:

@@ -198,14 +198,16 @@ def ply_bytes(mesh: Mesh) -> bytes:
 
 
 def png_bytes(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as PNG. Each row is stored as its difference from the one above, which packs smooth colours."""
-    height, width, _ = image.shape
+    """(H, W, 3) uint8, or (H, W, 4) with alpha, as PNG. Each row is stored as its difference from the one above, which
+    packs smooth colours."""
+    height, width, channels = image.shape
+    color_type = {3: 2, 4: 6}[channels]
     rows = image.reshape(height, -1)
     above = np.vstack([np.zeros((1, rows.shape[1]), dtype=np.uint8), rows[:-1]])
     filtered = np.empty((height, 1 + rows.shape[1]), dtype=np.uint8)
     filtered[:, 0] = _DIFFERENCE_FROM_ABOVE
     np.subtract(rows, above, out=filtered[:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)  # 8 bits a channel, not interlaced
     chunks = ((b"IHDR", header), (b"sRGB", b"\0"), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, content) for kind, content in chunks)
 

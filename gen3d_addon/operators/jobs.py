@@ -49,6 +49,20 @@ class GEN3D_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class GEN3D_OT_stop_and_keep(bpy.types.Operator):
+    """Stop the optimisation here and finish the mesh with what has come of it"""
+
+    bl_idname = "gen3d.stop_and_keep"
+    bl_label = "Stop and Keep"
+
+    def execute(self, context: bpy.types.Context) -> Answer:
+        queue = session.current().queue
+        if (job := queue.running) is not None:
+            queue.keep(job)
+        session.current().changed()
+        return {"FINISHED"}
+
+
 class GEN3D_OT_regenerate(bpy.types.Operator):
     """Make the same mesh again from its recipe: same prompt, settings and seed"""
 

@@ -34,6 +34,10 @@ class GEN3D_OT_random_seed(bpy.types.Operator):
     bl_label = "Random Seed"
     bl_options = {"UNDO", "INTERNAL"}
 
+    task: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Task", description="Whose seed", default=properties.TEXT, options={"HIDDEN", "SKIP_SAVE"}
+    )
+
     def execute(self, context: bpy.types.Context) -> Answer:
-        properties.text_settings(extension.open_scene(context)).seed = random.randint(0, SEED_LIMIT)
+        properties.settings_of(self.task, extension.open_scene(context)).seed = random.randint(0, SEED_LIMIT)
         return {"FINISHED"}

@@ -32,6 +32,13 @@ class Layout:
         self.drawn.append(("operator", (name, options.get("text"), made)))
         return made
 
+    def template_ID(self, data: Any, name: str, **options: Any) -> None:  # noqa: N802 - its name in Blender
+        assert name in data.bl_rna.properties, name
+        self.drawn.append(("prop", name))
+
+    def template_icon(self, *, icon_value: int, scale: float) -> None:
+        self.drawn.append(("icon", icon_value))
+
     def label(self, *, text: str, icon: str = "NONE") -> None:
         assert icon in icons()
         self.drawn.append(("label", text))
@@ -60,6 +67,15 @@ def icons() -> set[str]:
     return set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
 
 
+def stand_in(panel: type) -> Any:
+    """An object with all that a panel's classes have of this add-on, as Blender alone makes panels."""
+    own = [base for base in panel.__mro__ if base.__module__.startswith("gen3d")]
+    members: dict[str, Any] = {}
+    for base in reversed(own):
+        members |= {name: member for name, member in vars(base).items() if not name.startswith("__")}
+    return type(panel.__name__, (), members)()
+
+
 @pytest.fixture
 def draw(session, addon, monkeypatch):
     """Draws a panel by name; the interpreter counts as checked and good unless the test says otherwise."""
@@ -68,7 +84,9 @@ def draw(session, addon, monkeypatch):
 
     def drawn(name: str) -> Layout:
         layout = Layout()
-        getattr(panels, name).draw(SimpleNamespace(layout=layout), bpy.context)
+        panel = stand_in(getattr(panels, name))
+        panel.layout = layout
+        panel.draw(bpy.context)
         return layout
 
     return drawn
@@ -81,11 +99,48 @@ def test_the_panel_has_what_the_method_takes_and_a_button(draw):
     assert draw("GEN3D_PT_text_advanced").of("prop") == ["guidance_scale", "steps"]
 
 
+def test_an_image_panel_asks_for_a_picture_a_mask_and_a_method(draw):
+    settings = bpy.context.scene.gen3d_image
+    layout = draw("GEN3D_PT_image")
+    common = ["picture", "mask", "prompt", "method", "seed", "variations", "detail", "face_count", "elevation"]
+    assert layout.of("prop") == common and layout.of("icon") == []
+    assert layout.operators() == [
+        "gen3d.paste_picture",
+        "gen3d.render_picture",
+        "gen3d.random_seed",
+        "gen3d.generate_image",
+    ]
+    settings.picture = bpy.data.images.new("photo", 8, 8)
+    settings.method = "multiview"
+    layout = draw("GEN3D_PT_image")
+    assert layout.of("prop") == [*common, "iterations"] and len(layout.of("icon")) == 1
+    assert "keep_views" in draw("GEN3D_PT_image_advanced").of("prop")
+
+
+def test_while_it_optimises_there_are_the_render_the_loss_and_stop_and_keep(draw, session, until, addon):
+    job = session.queue.submit(image_recipe(addon, "multiview", prompt="optimise"))
+    until(lambda: (session.tick(), job.glimpse)[1])
+    layout = draw("GEN3D_PT_image")
+    assert "What comes of it · loss 0.5000" in layout.text()
+    assert [name for name, _, _ in layout.of("operator") if name in ("gen3d.stop_and_keep", "gen3d.cancel")] == [
+        "gen3d.stop_and_keep",
+        "gen3d.cancel",
+    ]
+    bpy.ops.gen3d.stop_and_keep()
+    until(lambda: (session.tick(), not session.queue.busy)[1])
+    assert job.state is addon("jobs").JobState.DONE
+
+
+def image_recipe(addon, method, **values):
+    return addon("backend.recipe").Recipe.create("image_to_3d", method, picture="photo.png", **values)
+
+
 def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
     settings = bpy.context.scene.gen3d_completion
     layout = draw("GEN3D_PT_completion")
     shared = ["prompt", "seed", "variations", "detail", "face_count", "keep_original"]
-    assert layout.of("prop") == ["known", "box", *shared] and layout.operators() == ["gen3d.complete"]
+    assert layout.of("prop") == ["known", "box", *shared]
+    assert layout.operators() == ["gen3d.random_seed", "gen3d.complete"]
     settings.known = "SCAN"
     assert draw("GEN3D_PT_completion").of("prop") == ["known", *shared]
     assert draw("GEN3D_PT_completion_advanced").of("prop") == ["guidance_scale", "steps"]
@@ -94,7 +149,7 @@ def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
 def test_all_panels_are_in_the_tab(addon):
     panels = addon("panels")
     shown = [panel for panel in addon("registration").CLASSES if issubclass(panel, bpy.types.Panel)]
-    assert panels.GEN3D_PT_text in shown and len(shown) == 9
+    assert panels.GEN3D_PT_text in shown and len(shown) == 11
     assert {(panel.bl_space_type, panel.bl_region_type, panel.bl_category) for panel in shown} == {
         ("VIEW_3D", "UI", "Gen3D")
     }
