@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from . import generate
 from .data.mesh_encodings import png_bytes
-from .data.mesh_files import WRITABLE, write_files, write_mesh
+from .data.mesh_files import WRITABLE, named_views, write_files, write_mesh
 from .errors import Cancelled, InputError, MachineError
 from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method, methods_of
 
@@ -204,6 +204,8 @@ def _image(arguments: argparse.Namespace) -> None:
         progress("Texturing", 1.0)
     if arguments.mask_preview is not None:
         write_files({arguments.mask_preview: png_bytes(shown[0])})
+    if result.views is not None:
+        write_files(named_views(arguments.out, result.views))
     _write_result(arguments.out, result, as_json=arguments.json)
 
 

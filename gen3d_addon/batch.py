@@ -21,7 +21,7 @@ from typing import Any
 import bpy
 
 from . import scene, session, studio
-from .backend.data.mesh_files import write_mesh
+from .backend.data.mesh_files import named_views, write_files, write_mesh
 from .backend.recipe import Cancelled, InputError, MachineError, Recipe, Result
 from .files import replacing
 from .jobs import JobQueue
@@ -165,6 +165,10 @@ def make(request: Recipe, options: Options, queue: JobQueue, progress: ProgressL
             write_mesh(options.folder / name, mesh, result.transform)
     elif "glb" in outputs:
         write_mesh(options.folder / outputs["glb"], result.mesh, result.transform, result.shape_keys)
+    if result.views is not None:
+        files = named_views(options.folder / file_stem(request), result.views)
+        write_files(files)
+        outputs["views"] = [path.name for path in files]
     if "blend" in outputs or "png" in outputs:
         _write_scene(result, options, outputs, progress)
     return {

@@ -2,7 +2,7 @@
 
 request     the recipe that was asked for (absent for a line that is no recipe)
 status      "done" or "failed"
-outputs     kind ("glb", "blend", "png") to file name in the folder, or to a list of them for a series
+outputs     kind ("glb", "blend", "png", "views") to file name in the folder, or to a list of them for a series
 recipe      the recipe with the weights' hashes; seconds: stage to seconds; notes: sentences
 error       why it failed; exit_code: 2 or 3; line: of the jobs file
 """

@@ -59,6 +59,13 @@ def write_mesh(
         write_files({picture: png_bytes(mesh.texture), material: material_bytes, path: obj_bytes(mesh, material.name)})
 
 
+def named_views(beside: Path, views: np.ndarray) -> dict[Path, bytes]:
+    """The files of pictures (N, S, S, 4) uint8 beside a mesh "chair.glb": "chair-view-01.png" and so on."""
+    return {
+        beside.with_name(f"{beside.stem}-view-{number:02}.png"): png_bytes(view) for number, view in enumerate(views, 1)
+    }
+
+
 def write_files(contents: dict[Path, bytes]) -> None:
     """Write all files or, when one cannot be written, none: each goes to a temporary file in its folder first.
 
