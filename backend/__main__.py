@@ -45,24 +45,15 @@ def _parser() -> argparse.ArgumentParser:
     text = commands.add_parser("text", help="make a mesh from a description")
     text.add_argument("prompt", help="what to make, in English: 'a wooden armchair'")
     text.add_argument("--seed", type=int, default=0, help="another number gives another shape (default: %(default)s)")
-    for parameter in method("text_to_3d", "latent prior").parameters:
-        _add_parameter(text, parameter)
+    _add_methods(text, "text_to_3d")
     text.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
 
     image = commands.add_parser("image", help="make a mesh from a picture of one object")
     image.add_argument("picture", type=Path, help="a picture: PNG, JPEG, WebP, TIFF or BMP")
     image.add_argument("--mask", type=Path, help="a picture of the same proportions, white where the object is")
     image.add_argument("--prompt", help="what it is, in English, where you know: 'a wooden armchair'")
-    methods = methods_of("image_to_3d")
-    image.add_argument(
-        "--method",
-        choices=[found.name for found in methods],
-        default=methods[0].name,
-        help="; ".join(f"{found.name}: {found.description}" for found in methods),
-    )
     image.add_argument("--seed", type=int, default=0, help="another number gives another shape (default: %(default)s)")
-    for parameter in {parameter.name: parameter for found in methods for parameter in found.parameters}.values():
-        _add_parameter(image, parameter, default=argparse.SUPPRESS)
+    _add_methods(image, "image_to_3d")
     image.add_argument("--mask-preview", type=Path, help="a PNG to write that shows what is taken of the picture")
     image.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
 
@@ -113,6 +104,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, help=f"the file to write ({' or '.join(suffixes)})")
         command.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
     return parser
+
+
+def _add_methods(parser: argparse.ArgumentParser, task: str) -> None:
+    """Options for the choice of a task's method, and for the parameters of all of them."""
+    methods = methods_of(task)
+    parser.add_argument(
+        "--method",
+        choices=[found.name for found in methods],
+        default=methods[0].name,
+        help="; ".join(f"{found.name}: {found.description}" for found in methods) + " (default: %(default)s)",
+    )
+    for parameter in {parameter.name: parameter for found in methods[::-1] for parameter in found.parameters}.values():
+        _add_parameter(parser, parameter, default=argparse.SUPPRESS)
+
+
+def _given_parameters(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
+    """Those parameters of a task's methods that the command line names; the recipe knows the others' defaults."""
+    known = {parameter.name for found in methods_of(task) for parameter in found.parameters}
+    return {name: value for name, value in vars(arguments).items() if name in known}
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter, **options: Any) -> None:
@@ -172,10 +182,8 @@ class _ProgressBar:
 
 
 def _text(arguments: argparse.Namespace) -> None:
-    names = [parameter.name for parameter in method("text_to_3d", "latent prior").parameters]
-    recipe = Recipe.create(
-        prompt=arguments.prompt, seed=arguments.seed, **{name: getattr(arguments, name) for name in names}
-    )
+    values = _given_parameters(arguments, "text_to_3d")
+    recipe = Recipe.create("text_to_3d", arguments.method, prompt=arguments.prompt, seed=arguments.seed, **values)
     _check_output(arguments.out, WRITABLE)
     with _ProgressBar() as progress:
         result = generate(recipe, progress=progress, device=arguments.device)
@@ -185,9 +193,8 @@ def _text(arguments: argparse.Namespace) -> None:
 
 def _image(arguments: argparse.Namespace) -> None:
     chosen = method("image_to_3d", arguments.method)
-    known = {parameter.name for found in methods_of(chosen.task) for parameter in found.parameters}
     given = vars(arguments)
-    values = {name: given[name] for name in known & set(given)}
+    values = _given_parameters(arguments, chosen.task)
     values |= {name: str(given[name]) for name in chosen.optional_inputs if given[name] is not None}
     recipe = Recipe.create(chosen.task, chosen.name, picture=str(arguments.picture), seed=arguments.seed, **values)
     _check_output(arguments.out, WRITABLE)

@@ -10,7 +10,7 @@ import torch
 from ..errors import MachineError
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
-from . import image_to_3d, latent_interpolation, shape_completion, text_to_3d
+from . import image_to_3d, latent_interpolation, shape_completion, text_distillation, text_to_3d
 from .loaded_models import choose_device, novel_views, release_models, shape_space
 
 __all__ = ["release_models", "run"]
@@ -21,8 +21,10 @@ _TASKS: dict[str, Callable[..., Result]] = {
     "shape_completion": shape_completion.run,
     "latent_interpolation": latent_interpolation.run,
 }
-_OPTIMIZING = ("image_to_3d",)
-"""Tasks with methods that ask the view model, show what they do, and can be stopped before they are through."""
+_METHODS: dict[tuple[str, str], Callable[..., Result]] = {("text_to_3d", "sds"): text_distillation.run}
+"""Methods that have a module of their own."""
+_WITH_VIEWS = ("image_to_3d feed-forward", "image_to_3d multiview", "text_to_3d sds")
+"""Methods that may ask the view model, show what they do, and can be stopped before they are through."""
 
 
 def run(
@@ -36,9 +38,9 @@ def run(
     device: str = "auto",
 ) -> Result:
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
-    task = _TASKS[recipe.task]
+    task = _METHODS.get((recipe.task, recipe.method), _TASKS[recipe.task])
     chosen = choose_device(device)
-    if recipe.task in _OPTIMIZING:
+    if f"{recipe.task} {recipe.method}" in _WITH_VIEWS:
         task = partial(task, load_novel_views=lambda: novel_views(chosen), glimpse=glimpse, enough=enough)
     try:
         return task(

@@ -94,9 +94,12 @@ def draw(session, addon, monkeypatch):
 
 def test_the_panel_has_what_the_method_takes_and_a_button(draw):
     layout = draw("GEN3D_PT_text")
-    assert layout.of("prop") == ["prompt", "seed", "variations", "detail", "face_count"]
+    assert layout.of("prop") == ["prompt", "method", "seed", "variations", "detail", "face_count"]
     assert layout.operators() == ["gen3d.random_seed", "gen3d.generate_text"]
     assert draw("GEN3D_PT_text_advanced").of("prop") == ["guidance_scale", "steps"]
+    bpy.context.scene.gen3d_text.method = "sds"
+    assert draw("GEN3D_PT_text").of("prop")[4:] == ["detail", "face_count", "iterations", "start"]
+    assert draw("GEN3D_PT_text_advanced").of("prop") == ["distillation_guidance"]
 
 
 def test_an_image_panel_asks_for_a_picture_a_mask_and_a_method(draw):
