@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ WIDEST_AZIMUTH = np.radians(60)
 FIELD_OF_VIEW = np.radians(40)
 CATALOGUE_ELEVATION = 25.0
 """About that of the catalogue renderings in `--images`."""
-METHODS = {
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "feed-forward": ("feed-forward", {}),
     "multiview": ("multiview", {}),
     "multiview, no distillation": ("multiview", {"distillation": 0.0}),

@@ -12,8 +12,10 @@ from ..representations.cameras import Cameras
 class DiffusionPrior(Protocol):
     """A diffusion model that was told what is to be seen: a picture of it, or a prompt."""
 
-    network: nn.Module
-    """What predicts, so that a copy can be adapted."""
+    @property
+    def network(self) -> nn.Module:
+        """What predicts, so that a copy can be adapted."""
+        ...
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 4, S, S) in [0, 1], sRGB over white and opacity, as the data (B, C, H, W) that the model knows;

@@ -23,7 +23,7 @@ from .multiview import fit_to_views, make_views
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
 from .stages import Stages
-from .watched_fit import WatchedFit
+from .watched_fit import WatchedFit, surface_of
 
 SHARE_OF_CANDIDATES = 0.4
 """Of the stage "Sampling", where views are sampled as well."""
@@ -90,7 +90,7 @@ def run(
             watch=WatchedFit(stages, glimpse, preview, size=size, azimuth=azimuth, elevation=elevation),
             stop=enough,
         )
-        field = fitting.field
+        field = surface_of(fitting)
         notes += fitting.notes
         if recipe.parameters["keep_views"]:
             views = np.rint(made * 255).astype(np.uint8)

@@ -20,7 +20,6 @@ from ..models.novel_views import NovelViews
 from ..representations.cameras import Cameras
 from ..representations.initial_fields import field_of_shape
 from ..representations.mesh_rendering import Window
-from ..representations.radiance_field import RadianceField
 from ..representations.radiance_fitting import Critic, FitSettings, Fitting, Watch, fit
 from ..representations.views import Views
 from .feed_forward import PicturedShape
@@ -143,7 +142,7 @@ def fit_to_views(
             every=EVERY,
             begin=BEGIN,
         )
-    start: RadianceField = field_of_shape(shape.field, settings.cells, device=model.device)
+    start = field_of_shape(shape.field, settings.cells, device=model.device)
     moved = Views(
         observed.pictures.to(model.device), observed.cameras.to(model.device), observed.weights.to(model.device)
     )

@@ -23,7 +23,7 @@ from .placement import standing_transform
 from .real_size import real_size
 from .stages import Stages
 from .text_to_3d import Generator
-from .watched_fit import WatchedFit
+from .watched_fit import WatchedFit, surface_of
 
 CELLS = 64
 """As fine as pictures of 64 pixels can tell."""
@@ -90,7 +90,7 @@ def run(
         stop=enough,
     )
     return finish(
-        fitting.field,
+        surface_of(fitting),
         recipe,
         place=lambda vertices: standing_transform(vertices, size),
         weights=weights,

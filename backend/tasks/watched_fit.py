@@ -12,6 +12,7 @@ import torch
 from ..meshing.mesh_from_field import coarse_mesh
 from ..progress import Glimpse, Preview
 from ..representations.cameras import Cameras
+from ..representations.radiance_field import SignedDistanceField
 from ..representations.radiance_fitting import Fitting
 from .placement import standing_transform
 from .stages import Stages
@@ -46,6 +47,7 @@ class WatchedFit:
         self._glimpsed = self._previewed = clock()
 
     def __call__(self, fitting: Fitting) -> None:
+        """Report, show what there is to show, and raise Cancelled when the user asked to stop."""
         self._stages("Fitting", fitting.step / fitting.steps)
         now = self._clock()
         if self._glimpse is not None and now - self._glimpsed >= GLIMPSE_SECONDS:
@@ -53,7 +55,7 @@ class WatchedFit:
             self._azimuth += TURN
             self._glimpsed = self._clock()
         if self._preview is not None and now - self._previewed >= PREVIEW_SECONDS:
-            if (mesh := coarse_mesh(fitting.field, PREVIEW_CELLS)) is not None:
+            if (mesh := coarse_mesh(surface_of(fitting), PREVIEW_CELLS)) is not None:
                 self._preview(mesh.transformed(standing_transform(mesh.vertices, self._size)))
             self._previewed = self._clock()
 
@@ -62,3 +64,9 @@ class WatchedFit:
         camera = Cameras.framing(torch.tensor([self._azimuth]), torch.tensor([self._elevation]))
         picture = fitting.field.render(camera.to(fitting.field.device), GLIMPSE_SIZE).over(1.0)[0]
         return np.rint(picture.permute(1, 2, 0).clamp(0, 1).cpu().numpy() * 255).astype(np.uint8)
+
+
+def surface_of(fitting: Fitting) -> SignedDistanceField:
+    """The fitted field of a fit that began with a signed distance, as all of this package do."""
+    assert isinstance(fitting.field, SignedDistanceField)
+    return fitting.field
