@@ -19,7 +19,8 @@ from ..representations.field import Field
 from ..representations.pictured_field import PicturedField
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
 from .finishing import check_weights, result_of, version_notes
-from .multiview import fit_to_views, make_views
+from .multiview import fit_to_views, make_views, placed_by
+from .picture_pose import Pose
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
 from .stages import Stages
@@ -66,34 +67,12 @@ def run(
     shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", first_share * done))
     if preview is not None:
         preview(shape.coarse.transformed(standing_transform(shape.coarse.vertices, size)))
-    field: Field = shape.field
-    views = None
+    field, pose, views = shape.field, shape.pose, None
     if multiview:
-        made, cameras = make_views(
-            view_model,
-            cut.pixels,
-            shape.pose,
-            int(recipe.parameters["view_count"]),
-            seed=recipe.seed,
-            step=lambda done: stages("Sampling", first_share + (1 - first_share) * done),
+        field, pose, views, fit_notes = _fitted(
+            recipe, view_model, shape, cut.pixels, size, stages, preview=preview, glimpse=glimpse, enough=enough
         )
-        azimuth, elevation = shape.pose.azimuth, shape.pose.elevation
-        fitting = fit_to_views(
-            shape,
-            view_model,
-            cut.pixels,
-            made,
-            cameras,
-            iterations=int(recipe.parameters["iterations"]),
-            distillation=float(recipe.parameters["distillation"]),
-            seed=recipe.seed,
-            watch=WatchedFit(stages, glimpse, preview, size=size, azimuth=azimuth, elevation=elevation),
-            stop=enough,
-        )
-        field = surface_of(fitting)
-        notes += fitting.notes
-        if recipe.parameters["keep_views"]:
-            views = np.rint(made * 255).astype(np.uint8)
+        notes += fit_notes
 
     stages("Extracting", 0.0)
     vertices, faces = surface_from_field(
@@ -104,7 +83,8 @@ def run(
         cancelled=cancelled,
     )
     surface = Mesh(vertices, faces, field_colors(field, vertices, cancelled=cancelled))
-    painted = PicturedField(field, surface, shape.pose.cameras, shape.pose.window, cut.pixels)
+    pose = pose.framing(vertices)
+    painted = PicturedField(field, surface, pose.cameras, pose.window, cut.pixels)
     mesh = dressed(painted, vertices, faces, progress=stages, cancelled=cancelled)
     return result_of(
         mesh,
@@ -113,9 +93,49 @@ def run(
         weights=weights,
         notes=notes,
         stages=stages,
-        viewpoint=shape.pose.viewpoint,
-        views=views,
+        viewpoint=pose.viewpoint,
+        views=views if recipe.parameters.get("keep_views") else None,
     )
+
+
+def _fitted(
+    recipe: Recipe,
+    model: NovelViews,
+    shape: PicturedShape,
+    picture: np.ndarray,
+    size: float,
+    stages: Stages,
+    *,
+    preview: Preview | None,
+    glimpse: Glimpse | None,
+    enough: IsEnough | None,
+) -> tuple[Field, Pose, np.ndarray, list[str]]:
+    """The shape after the fit, the pose that the view model takes the picture for, the views that it made (N, 64, 64,
+    4) uint8, and notes for the user."""
+    pose = placed_by(model, picture, shape.pose)
+    made, cameras = make_views(
+        model,
+        picture,
+        pose,
+        int(recipe.parameters["view_count"]),
+        seed=recipe.seed,
+        step=lambda done: stages("Sampling", SHARE_OF_CANDIDATES + (1 - SHARE_OF_CANDIDATES) * done),
+    )
+    watch = WatchedFit(stages, glimpse, preview, size=size, azimuth=pose.azimuth, elevation=pose.elevation)
+    fitting = fit_to_views(
+        shape.field,
+        pose,
+        model,
+        picture,
+        made,
+        cameras,
+        iterations=int(recipe.parameters["iterations"]),
+        distillation=float(recipe.parameters["distillation"]),
+        seed=recipe.seed,
+        watch=watch,
+        stop=enough,
+    )
+    return surface_of(fitting), pose, np.rint(made * 255).astype(np.uint8), fitting.notes
 
 
 def cut_out_of(recipe: Recipe, glimpse: Glimpse | None) -> CutOut:

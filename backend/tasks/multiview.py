@@ -6,6 +6,7 @@ feed-forward shape instead of fog, and score distillation (Poole et al., 2022) f
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -18,11 +19,11 @@ from ..guidance.camera_samplers import apart_from
 from ..guidance.score_distillation import ScoreDistillation
 from ..models.novel_views import NovelViews
 from ..representations.cameras import Cameras
+from ..representations.field import Field
 from ..representations.initial_fields import field_of_shape
 from ..representations.mesh_rendering import Window
 from ..representations.radiance_fitting import Critic, FitSettings, Fitting, Watch, fit
 from ..representations.views import Views
-from .feed_forward import PicturedShape
 from .picture_pose import Pose
 
 SIZE = 128
@@ -47,7 +48,14 @@ def other_sides(pose: Pose, count: int) -> Cameras:
     return Cameras.framing(turns, elevations)
 
 
-def view_window(window: Window) -> tuple[float, float, float]:
+def placed_by(model: NovelViews, picture: np.ndarray, pose: Pose) -> Pose:
+    """The pose with the window that the view model sees the picture in. The feed-forward shape's own would not do: the
+    views that the model makes have the size that the model takes the object for."""
+    across, up, half = model.window(picture, pose.elevation)
+    return dataclasses.replace(pose, window=Window(across, -up, half))
+
+
+def _model_window(window: Window) -> tuple[float, float, float]:
     """A window as the view model has it: the middle to the right and up, and half the side."""
     return window.x, -window.y, window.half
 
@@ -68,7 +76,7 @@ def make_views(
         picture,
         elevation=pose.elevation,
         azimuth=pose.azimuth,
-        window=view_window(pose.window),
+        window=_model_window(pose.window),
         cameras=cameras,
         seed=seed,
         step=lambda done, total: step(done / total),
@@ -111,7 +119,8 @@ def all_views(picture: np.ndarray, pose: Pose, views: np.ndarray, cameras: Camer
 
 
 def fit_to_views(
-    shape: PicturedShape,
+    shape: Field,
+    pose: Pose,
     model: NovelViews,
     picture: np.ndarray,
     views: np.ndarray,
@@ -125,15 +134,15 @@ def fit_to_views(
 ) -> Fitting:
     """The shape, changed to look like the picture and the views, and like what the model knows between them."""
     settings = FitSettings(steps=iterations)
-    observed = all_views(picture, shape.pose, views, cameras)
+    observed = all_views(picture, pose, views, cameras)
     critic = None
     if distillation > 0:
         prior = ViewPrior(
             model,
             picture,
-            elevation=shape.pose.elevation,
-            azimuth=shape.pose.azimuth,
-            window=view_window(shape.pose.window),
+            elevation=pose.elevation,
+            azimuth=pose.azimuth,
+            window=_model_window(pose.window),
         )
         critic = Critic(
             ScoreDistillation(prior),
@@ -142,7 +151,7 @@ def fit_to_views(
             every=EVERY,
             begin=BEGIN,
         )
-    start = field_of_shape(shape.field, settings.cells, device=model.device)
+    start = field_of_shape(shape, settings.cells, device=model.device)
     moved = Views(
         observed.pictures.to(model.device), observed.cameras.to(model.device), observed.weights.to(model.device)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class Pose:
     def cameras(self) -> Cameras:
         """The picture's camera, alone."""
         return Cameras.framing(torch.tensor([self.azimuth]), torch.tensor([self.elevation]))
+
+    def framing(self, vertices: np.ndarray) -> Pose:
+        """The same camera with the window in which a surface (V, 3) fills the picture as it should."""
+        return dataclasses.replace(self, window=silhouette_window(vertices, self.cameras, filled=FILLED))
 
     @property
     def viewpoint(self) -> Viewpoint:
