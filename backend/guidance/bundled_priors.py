@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..models.noise_schedule import data_and_noise, signal_and_noise
+from ..models.noise_schedule import signal_and_noise
 from ..models.novel_views import NovelViews
 from ..models.text_encoder import TextEncoder
 from ..models.view_diffusion import SIZE, ViewConditions, ViewDiffusion
@@ -39,7 +39,7 @@ class _ViewModelPrior:
         if guidance_scale != 1:
             free = self.network(noisy, time, self.network.of_nothing(len(noisy)))
             predicted = free + guidance_scale * (predicted - free)
-        return data_and_noise(noisy, predicted, time)[0].clamp(-1, 1)
+        return predicted.clamp(-1, 1)
 
     def adapted(self, network: nn.Module) -> _ViewModelPrior:
         """As `DiffusionPrior` has it."""

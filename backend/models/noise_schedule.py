@@ -2,8 +2,9 @@
 
 Variance-preserving diffusion with the cosine schedule (Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic
 Models", 2021), shifted in log-SNR (Hoogeboom et al., "Simple diffusion", 2023, eq. 3) and with no signal at all left at
-time 1 (Lin et al., "Common Diffusion Noise Schedules and Sample Steps Are Flawed", 2024); networks predict
-v = α ε − σ x (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022).
+time 1 (Lin et al., "Common Diffusion Noise Schedules and Sample Steps Are Flawed", 2024). Networks predict the data,
+which can be done at all times (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", 2022,
+§4); a prediction is written x̂.
 """
 
 from __future__ import annotations
@@ -35,16 +36,10 @@ def noised(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
     return signal * data + deviation * noise
 
 
-def velocity(data: Tensor, noise: Tensor, time: Tensor) -> Tensor:
-    """v = α ε − σ x."""
+def noise_in(noisy: Tensor, data: Tensor, time: Tensor) -> Tensor:
+    """The ε with which `data` becomes `noisy` at `time` > 0: (x_t − α x) / σ."""
     signal, deviation = map(_as_images, signal_and_noise(time))
-    return signal * noise - deviation * data
-
-
-def data_and_noise(noisy: Tensor, predicted_velocity: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-    """What a predicted v says x and ε are: x̂ = α x_t − σ v, ε̂ = σ x_t + α v."""
-    signal, deviation = map(_as_images, signal_and_noise(time))
-    return signal * noisy - deviation * predicted_velocity, deviation * noisy + signal * predicted_velocity
+    return (noisy - signal * data) / deviation
 
 
 def sample_ddim(
@@ -57,14 +52,15 @@ def sample_ddim(
     """The data (B, C, H, W) that `noise` of that shape stands for, deterministic: Song et al., "Denoising Diffusion
     Implicit Models", 2021, eq. 12 with η = 0.
 
-    denoise: noisy data (B, C, H, W) and time (B,) → v. `step(done, steps)` is called after every step and may raise.
+    denoise: noisy data (B, C, H, W) and time (B,) → x̂, which is cut to [−1, 1]. `step(done, steps)` is called after
+    every step and may raise.
     """
     state = noise
     times = torch.linspace(1, 0, steps + 1, device=noise.device)
     for index in range(steps):
         time, following = times[index].expand(len(noise)), times[index + 1].expand(len(noise))
-        data, remaining = data_and_noise(state, denoise(state, time), time)
-        state = noised(data.clamp(-1, 1), remaining, following)
+        data = denoise(state, time).clamp(-1, 1)
+        state = noised(data, noise_in(state, data, time), following)
         if step is not None:
             step(index + 1, steps)
     return state

@@ -120,7 +120,7 @@ class NovelViews:
         return self.network.of_pictures(encoded, window, own, turned.to(self.device))
 
     def denoiser(self, conditions: ViewConditions, guidance_scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-        """Noisy views (B, 4, 64, 64) and times (B,) → v, with classifier-free guidance (Ho and Salimans 2022) where the
+        """Noisy views (B, 4, 64, 64) and times (B,) → x̂, with classifier-free guidance (Ho and Salimans 2022) where the
         scale is not 1."""
 
         def denoise(noisy: Tensor, time: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """The bundled view model: a diffusion model of one view of an object, given another view, or a sentence, or neither.
 
-A U-Net over 64² pixels of sRGB and alpha that predicts v (see `noise_schedule`). It is told of a picture as Zero-1-to-3
-is (Liu et al., 2023: the relative camera, and the picture beside the noisy one), and by the picture's volume as the
-target's camera sees it (`view_volume`). Instead of that it can be told a sentence and the camera's own angles, which
-makes it a small text-to-image model of single objects.
+A U-Net over 64² pixels of sRGB and alpha that predicts x̂ (see `noise_schedule`). It is told of a picture as
+Zero-1-to-3 is (Liu et al., 2023: the relative camera, and the picture beside the noisy one), and by the picture's
+volume as the target's camera sees it (`view_volume`): what it predicts is added to that. Instead of a picture it can be
+told a sentence and the camera's own angles, which makes it a small text-to-image model of single objects.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ViewConditions:
 
 
 class ViewDiffusion(nn.Module):
-    """v of noisy views, given ViewConditions, which `of_pictures`, `of_sentences` and `of_nothing` make."""
+    """x̂ of noisy views, given ViewConditions, which `of_pictures`, `of_sentences` and `of_nothing` make."""
 
     def __init__(self, config: ViewDiffusionConfig | None = None) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class ViewDiffusion(nn.Module):
         return ViewConditions(empty, empty[:, :BLOCK], tokens, vector)
 
     def forward(self, noisy: Tensor, time: Tensor, conditions: ViewConditions) -> Tensor:
-        """noisy (B, 4, 64, 64), time (B,) → v (B, 4, 64, 64) float32."""
+        """noisy (B, 4, 64, 64), time (B,) → x̂ (B, 4, 64, 64) float32."""
         vector = self.widen(self.time(time_features(time)) + conditions.vector)
         told = [functional.pixel_unshuffle(noisy, 2), conditions.seen, conditions.small]
         entered = torch.cat([part.to(noisy.dtype) for part in told], dim=1)
@@ -138,4 +138,11 @@ class ViewDiffusion(nn.Module):
         coarse = self.coarse_after(coarse, vector)
         middle = self.middle_after(self.join_middle(torch.cat([enlarged(coarse), middle], dim=1)), vector)
         fine = self.fine(self.join_fine(torch.cat([enlarged(middle), fine], dim=1)), vector)
-        return functional.pixel_shuffle(self.leave(functional.silu(self.norm(fine))).float(), 2)
+        detail = functional.pixel_shuffle(self.leave(functional.silu(self.norm(fine))).float(), 2)
+        return functional.interpolate(over_white(conditions.seen), scale_factor=2.0, mode="bilinear") + detail
+
+
+def over_white(seen: Tensor) -> Tensor:
+    """What a volume shows, (B, 16, H, W), as an image (B, 4, H, W): sRGB over white and alpha, from −1 to 1."""
+    opacity = seen[:, :1]
+    return torch.cat([seen[:, 1:4] + 1 - opacity, opacity], dim=1) * 2 - 1

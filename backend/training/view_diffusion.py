@@ -2,10 +2,10 @@
 
     python3 build.py train view_diffusion --data train.zip
 
-Diffusion with v-prediction (Salimans and Ho 2022). Each picture is encoded once for several views of it, all of which
-teach its volume directly (as pictures teach a radiance field), some of which the denoiser. Sentences, with the view's
-own angles, come instead of pictures in a part of the samples, and nothing at all in a few, for classifier-free guidance
-(Ho and Salimans 2022).
+Diffusion that predicts the data, with truncated SNR weights (Salimans and Ho 2022, §4). A picture is encoded once for
+several views of it, all of which teach its volume directly (as pictures teach a radiance field), some of which the
+denoiser. Sentences, with the view's own angles, come instead of pictures in a part of the samples, and nothing at all
+in a few, for classifier-free guidance (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ from torch.nn import functional
 from ..data.captions import main_colors, sentences
 from ..data.holdout import held_out
 from ..data.orbit_packing import OrbitViews, pack_orbits
-from ..models.noise_schedule import noised, velocity
+from ..models.noise_schedule import noised, signal_and_noise
 from ..models.text_encoder import WIDTH as TEXT_WIDTH
 from ..models.text_encoder import TextEncoder
-from ..models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig
+from ..models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig, over_white
 from ..representations.cameras import Cameras
 from ..weights.bundled import FOLDER, VIEWS, save_weights
 from .card import ViewsReport, write_views_card
 from .loop import Schedule, save_whole, train
 from .view_samples import SHOWN_OBJECTS, as_images, sampled_views
 
-VIEWS_OF_PICTURE = 4
+VIEWS_OF_PICTURE = 3
 """That teach a picture's volume; the first DENOISED of them teach the denoiser, too."""
-DENOISED = 2
-SENTENCES_PER_PICTURE = 0.67
+DENOISED = 1
+DESCRIBED = 0.5
 """Samples with a sentence for each with a picture."""
 SENTENCES = 4
 SENTENCE_DROPPED = 0.2
 TEXT_NOISE = 0.012
 BACKGROUND_WEIGHT = 0.3
 """Of the denoising loss where nothing is, against 1 more where the object is."""
-VOLUME_WEIGHT = 4.0
-"""Colours count from 0 to 1 in the volume's loss, from −1 to 1 in the denoiser's."""
+MOST_SIGNAL = 5.0
+"""The greatest weight of a sample by its signal-to-noise ratio; the least is 1."""
+WINDOW_WEIGHT = 10.0
 
 CONFIGURATIONS = {
     "small": (
         ViewDiffusionConfig(),
-        Schedule(minutes=75, batch_size=6, learning_rate=8e-4, warmup_steps=60, average_decay=0.998),
+        Schedule(minutes=80, batch_size=8, learning_rate=8e-4, warmup_steps=60, average_decay=0.998),
     ),
     "base": (
         ViewDiffusionConfig(encoder=(96, 192, 320), denoiser=(96, 192, 320)),
@@ -117,7 +118,7 @@ class ViewSampler:
         target_angles = views.target_angles[each]
         turn = target_angles[:, 0] - np.repeat(angles[:, 0], VIEWS_OF_PICTURE)
 
-        described, described_mirrored = self._objects(generator, round(count * DENOISED * SENTENCES_PER_PICTURE / 2))
+        described, described_mirrored = self._objects(generator, round(count * DESCRIBED))
         shown = generator.integers(views.targets.shape[1], size=len(described))
         shown_angles = views.target_angles[described, shown]
         told = self.whose[described, generator.integers(SENTENCES, size=len(described))]
@@ -150,7 +151,7 @@ class ViewSampler:
 
 
 def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
-    """denoising: of v, where the object is above all. volume: of what the volumes show. window: of where the pictures
+    """denoising: of x̂, where the object is above all. volume: of what the volumes show. window: of where the pictures
     were cut out."""
     device = batch.views.device
     encoded = model.encoder(batch.pictures, batch.elevation)
@@ -158,8 +159,6 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     known = torch.rand(len(batch.pictures), 1, device=device) < 0.5
     window = torch.where(known, batch.windows, encoded.window.detach())
     of_pictures = model.of_pictures(encoded, window, batch.elevation, batch.cameras)
-    seen, small = of_pictures.seen, functional.avg_pool2d(batch.views, 2) / 2 + 0.5
-    rendered = torch.cat([seen[:, 1:4] + 1 - seen[:, :1], seen[:, :1]], dim=1)
 
     silent = batch.silent[:, None]
     told = model.of_sentences(batch.embeddings, batch.described_cameras)
@@ -169,12 +168,14 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     conditions = ViewConditions.joined([of_pictures.of(denoised), of_sentences])
     data = torch.cat([batch.views[denoised], batch.described])
     noise, time = torch.randn_like(data), torch.rand(len(data), device=device)
-    error = (model(noised(data, noise, time), time, conditions) - velocity(data, noise, time)).square()
-    weight = BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5)
+    signal, deviation = signal_and_noise(time)
+    weight = (signal / deviation).square().clamp(1, MOST_SIGNAL)[:, None, None, None]
+    weight = weight * (BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5))
+    error = (model(noised(data, noise, time), time, conditions) - data).square()
     return {
-        "denoising": (weight * error).mean() / weight.mean(),
-        "volume": VOLUME_WEIGHT * (rendered - small).square().mean(),
-        "window": (encoded.window - batch.windows).square().mean(),
+        "denoising": (weight * error).mean(),
+        "volume": (over_white(of_pictures.seen) - functional.avg_pool2d(batch.views, 2)).square().mean(),
+        "window": WINDOW_WEIGHT * (encoded.window - batch.windows).square().mean(),
     }
 
 

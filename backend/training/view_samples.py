@@ -9,7 +9,7 @@ from torch import Tensor
 from ..data.orbit_packing import OrbitViews
 from ..models.noise_schedule import sample_ddim
 from ..models.text_encoder import TextEncoder
-from ..models.view_diffusion import SIZE, ViewConditions, ViewDiffusion
+from ..models.view_diffusion import SIZE, ViewConditions, ViewDiffusion, over_white
 from ..representations.cameras import Cameras
 
 SHOWN_OBJECTS = 5
@@ -47,7 +47,7 @@ def sampled_views(model: ViewDiffusion, views: OrbitViews, objects: np.ndarray, 
         encoded = model.encoder(picture, elevation)
         conditions = model.of_pictures(encoded, encoded.window, elevation, cameras)
         made = _sampled(model, conditions, STEPS)
-        seen = (conditions.seen[:, 1:4] + 1 - conditions.seen[:, :1]) * 2 - 1
+        seen = over_white(conditions.seen)
         tiles = [_tiles(picture)]
         for view in range(SHOWN_VIEWS):
             tiles += [_tiles(part[view : view + 1]) for part in (truth, seen, made)]

@@ -28,7 +28,7 @@ def box() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_archive() -> Callable[[Path], Path]:
     """write_archive(path) → a data-set zip of three objects: a brown closed table, a red apple without inside, a sheet
     without colour."""
