@@ -1,4 +1,4 @@
-"""What a fit starts from: another shape, silhouettes, or a ball."""
+"""What a fit starts from: another shape, silhouettes, a density, a ball, or a cloud."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
 from ..color import linear_to_srgb
@@ -17,6 +17,8 @@ from .views import Views
 GREY = 0.6
 CELLS_NEAR = 2.0
 """Nodes nearer to the surface than this, in cells, are asked for a colour; others take the nearest one's."""
+SEEN = 0.3
+"""Alpha from which on a view is taken to see the object: a fit carves what is too much, but grows nothing anew."""
 DISSENT = 0.1
 """The share of the views that may see nothing where the others see the object."""
 FACING = 2
@@ -45,15 +47,30 @@ def field_of_silhouettes(views: Views, cells: int) -> SignedDistanceField:
     overruled = int(DISSENT * len(views))
     seen = torch.stack([picture[3] for picture in _projected(views, nodes)])
     hull = seen.kthvalue(overruled + 1, dim=0).values.cpu().numpy().reshape(shape)
-    if not (hull > 0.5).any():
+    if not (hull > SEEN).any():
         return ball(cells, device=views.pictures.device)
-    values = true_distances(0.5 - hull)
+    values = true_distances(SEEN - hull)
     near = np.abs(values) < CELLS_NEAR * 2 / cells
     normals = np.stack(np.gradient(values), axis=-1)[near]
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True).clip(1e-6)
     colors = np.full((*shape, 3), GREY, np.float32)
     colors[near] = _seen_colors(views, nodes[torch.from_numpy(near.reshape(-1))], torch.from_numpy(normals))
     return _softest(values, _spread(colors, near), views.pictures.device)
+
+
+def field_of_density(field: DensityField) -> SignedDistanceField:
+    """The surface on which a density takes half of the light within one cell, all that it shuts in being solid.
+
+    Densities are hollow where no picture looks, so what cannot be reached from the sides of model space without
+    crossing the surface counts as inside (Lin et al., "Magic3D", 2022, §4, hand over from a coarse density likewise).
+    """
+    level = math.log(math.expm1(math.log(2) * field.cells / 2))
+    values = level - field.values.detach().cpu().numpy()
+    reached, _ = label(values > 0)
+    sides = [np.moveaxis(reached, axis, 0)[end].reshape(-1) for axis in range(3) for end in (0, -1)]
+    outside = np.isin(reached, np.setdiff1d(np.concatenate(sides), [0]))
+    values = true_distances(np.where((values > 0) & ~outside, -values, values))
+    return _softest(values, field.colors.detach().cpu().numpy().copy(), field.device)
 
 
 def ball(cells: int, *, radius: float = 0.5, device: torch.device | str = "cpu") -> SignedDistanceField:

@@ -19,7 +19,8 @@ from .regularization import curvature, draw_nodes, eikonal, roughness
 from .views import Rays, RaySampler, Views
 
 STAGES = ((1 / 3, 0.3), (2 / 3, 0.3), (1.0, 0.4))
-"""Coarse to fine: the share of the cells along each side, and the share of the steps that are done so."""
+"""Coarse to fine: the share of the cells along each side, though never fewer than at the start, and the share of the
+steps that are done so."""
 FEWEST_RAYS = 256
 SOFTEST, SHARPEST = 1.0, 4.0
 """A signed distance's sharpness at the first and at the last step, per cell."""
@@ -49,8 +50,8 @@ class FitSettings:
     rays: int = 4096
     opacity: float = 1.0
     eikonal: float = 0.05
-    curvature: float = 0.01
-    roughness: float = 0.01
+    curvature: float = 0.03
+    roughness: float = 0.03
     distance_rate: float = 0.1
     density_rate: float = 0.2
     color_rate: float = 0.03
@@ -113,7 +114,8 @@ def fit(
     end = 0
     for share, steps_share in STAGES:
         end = min(settings.steps, end + math.ceil(steps_share * settings.steps))
-        stage = _Stage(fitting.field.resampled(round(share * settings.cells)), settings)
+        cells = min(settings.cells, max(round(share * settings.cells), field.cells))
+        stage = _Stage(fitting.field.resampled(cells), settings)
         while fitting.step < end:
             if stop is not None and stop():
                 fitting.field = stage.finished()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..kernels.rows import take_rows
+
 
 def draw_nodes(near: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """count inner nodes of a grid, (count, 3) int64, drawn from those marked in near (n, n, n) bool; all of them drawn
@@ -19,10 +21,11 @@ def draw_nodes(near: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def neighbors(grid: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A grid (n, n, n, C) at inner nodes (N, 3), (N, C), and at their neighbours down and up each axis, (N, 3, C)."""
-    flat = grid.reshape(-1, grid.shape[-1])
     strides = torch.tensor([grid.shape[1] * grid.shape[2], grid.shape[2], 1], device=grid.device)
-    here = (nodes * strides).sum(dim=1)
-    return flat[here], flat[here[:, None] - strides], flat[here[:, None] + strides]
+    around = torch.cat([torch.zeros_like(strides[:1]), -strides, strides])
+    index = (nodes * strides).sum(dim=1, keepdim=True) + around
+    rows = take_rows(grid.reshape(-1, grid.shape[-1]), index.reshape(-1)).view(len(nodes), 7, -1)
+    return rows[:, 0], rows[:, 1:4], rows[:, 4:]
 
 
 def eikonal(values: Tensor, nodes: Tensor) -> Tensor:
