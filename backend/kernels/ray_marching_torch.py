@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .rows import add_rows, take_rows
+
 LONGEST = 3.5
 """No ray is longer than this within model space: the cube's diagonal."""
 
@@ -52,25 +54,25 @@ def march_rays_torch(
     weight = (alphas * passing * (passing > enough))[ray, sample]
     middle = times[ray, sample] - step / 2
     seen = trilinear(colors, origins[ray] + middle[:, None] * directions[ray])
-    color = torch.zeros_like(origins).index_add(0, ray, weight[:, None] * seen)
-    opacity = torch.zeros_like(offsets).index_add(0, ray, weight)
-    depth = torch.zeros_like(offsets).index_add(0, ray, (weight * middle).detach())
-    return color, opacity, depth
+    parts = torch.cat([weight[:, None] * seen, weight[:, None], (weight * middle).detach()[:, None]], dim=1)
+    total = add_rows(parts, ray, len(origins))
+    return total[:, :3], total[:, 3], total[:, 4].detach()
 
 
 def trilinear(grid: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """grid (n + 1, n + 1, n + 1, C), its nodes spanning [−1, 1]³ with [x, y, z], at points (N, 3): (N, C); constant
     beyond the cube."""
-    cells = grid.shape[0] - 1
-    place = (points.clamp(-1, 1) + 1) * (cells / 2)
-    cell = place.detach().floor().clamp(0, cells - 1).long()
+    nodes = grid.shape[0]
+    rows = grid.reshape(-1, grid.shape[-1])
+    place = (points.clamp(-1, 1) + 1) * ((nodes - 1) / 2)
+    cell = place.detach().floor().clamp(0, nodes - 2).long()
     share = (place - cell).to(grid.dtype)
     result = torch.zeros(len(points), grid.shape[-1], dtype=grid.dtype, device=grid.device)
     for corner in range(8):
         bits = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], device=points.device)
-        node = cell + bits
+        x, y, z = (cell + bits).unbind(dim=-1)
         weight = torch.where(bits == 1, share, 1 - share).prod(dim=-1, keepdim=True)
-        result = result + weight * grid[node[:, 0], node[:, 1], node[:, 2]]
+        result = result + weight * take_rows(rows, (x * nodes + y) * nodes + z)
     return result
 
 

@@ -15,7 +15,7 @@ from ..errors import MachineError
 from ..guidance.guidance import Guidance
 from .cameras import Cameras
 from .radiance_field import RadianceField, SignedDistanceField
-from .regularization import curvature, draw_nodes, eikonal, roughness
+from .regularization import curvature, draw_anywhere, draw_nodes, eikonal, roughness
 from .views import Rays, RaySampler, Views
 
 STAGES = ((1 / 3, 0.3), (2 / 3, 0.3), (1.0, 0.4))
@@ -203,8 +203,7 @@ class _Stage:
     def _regularization(self, generator: torch.Generator) -> Tensor:
         field, settings = self.field, self.settings
         if isinstance(field, SignedDistanceField):
-            anywhere = torch.ones(field.values.shape, dtype=torch.bool, device=field.device)
-            far = draw_nodes(anywhere, NODES // 4, generator)
+            far = draw_anywhere(field.values, NODES // 4, generator)
             near = draw_nodes(field.values.detach().abs() < NEAR * self.cell, NODES, generator)
             steepness = eikonal(field.values, near) + eikonal(field.values, far)
             own = settings.eikonal * steepness + settings.curvature * curvature(field.values, near)

@@ -9,14 +9,17 @@ from ..kernels.rows import take_rows
 
 
 def draw_nodes(near: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """count inner nodes of a grid, (count, 3) int64, drawn from those marked in near (n, n, n) bool; all of them drawn
-    anywhere where none is marked."""
-    inner = torch.zeros_like(near)
-    inner[1:-1, 1:-1, 1:-1] = near[1:-1, 1:-1, 1:-1]
-    marked = inner.nonzero()
-    if not len(marked):
-        return torch.randint(1, len(near) - 1, (count, 3), generator=generator).to(near.device)
-    return marked[torch.randint(len(marked), (count,), generator=generator).to(near.device)]
+    """count inner nodes of a grid, (count, 3) int64, drawn from those marked in near (n, n, n) bool; from all of them
+    where none is marked."""
+    inner = near[1:-1, 1:-1, 1:-1].nonzero() + 1
+    if not len(inner):
+        return draw_anywhere(near, count, generator)
+    return inner[torch.randint(len(inner), (count,), generator=generator).to(near.device)]
+
+
+def draw_anywhere(grid: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """count inner nodes of a grid (n, n, n, …), (count, 3) int64, all of them as likely."""
+    return torch.randint(1, len(grid) - 1, (count, 3), generator=generator).to(grid.device)
 
 
 def neighbors(grid: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,11 +15,11 @@ from backend.representations.cameras import Cameras
 from backend.representations.initial_fields import ball, cloud, grid_nodes
 from backend.representations.radiance_field import RadianceField, SignedDistanceField
 from backend.representations.radiance_fitting import Critic, FitSettings, Fitting, fit
-from backend.representations.regularization import curvature, draw_nodes, eikonal, neighbors, roughness
+from backend.representations.regularization import curvature, draw_anywhere, draw_nodes, eikonal, neighbors, roughness
 from backend.representations.views import RaySampler, Views
 from tests.backend.representations.test_radiance_field import BALL, around, exact_alpha, pictures_of_ball
 
-SHORT = FitSettings(steps=40, cells=24, rays=512)
+SHORT = FitSettings(steps=40, cells=24, rays=512, distance_rate=0.3)
 
 
 @pytest.mark.parametrize("start", [ball(16, radius=0.4), cloud(16)], ids=["distance", "density"])
@@ -70,9 +70,9 @@ class WantsColor:
     def gradient(
         self, images: torch.Tensor, cameras: Cameras, generator: torch.Generator, progress: float
     ) -> GuidanceStep:
-        assert images.shape == (len(cameras), 3, 12, 12) and not images.requires_grad
+        assert images.shape == (len(cameras), 4, 12, 12) and not images.requires_grad
         self.progress.append(progress)
-        error = images - self.color
+        error = torch.cat([images[:, :3] - self.color, torch.zeros_like(images[:, 3:])], dim=1)
         return GuidanceStep(error, float(error.square().sum() / 2))
 
 
@@ -143,7 +143,7 @@ def test_nothing_to_fit_is_refused() -> None:
 def test_regularisers_on_known_fields() -> None:
     cells = 20
     x, y, z = grid_nodes(cells).view(*(cells + 1,) * 3, 3).unbind(dim=-1)
-    everywhere = draw_nodes(torch.ones_like(x, dtype=torch.bool), 500, torch.Generator().manual_seed(0))
+    everywhere = draw_anywhere(x, 500, torch.Generator().manual_seed(0))
     assert int(everywhere.min()) >= 1 and int(everywhere.max()) <= cells - 1
     slanted = (0.6 * x + 0.8 * z) - 0.1
     assert float(eikonal(slanted, everywhere)) < 1e-9
@@ -164,3 +164,4 @@ def test_nodes_are_drawn_among_the_marked() -> None:
     marked[2, 3, 4] = marked[0, 0, 0] = True
     drawn = draw_nodes(marked, 10, torch.Generator().manual_seed(0))
     assert (drawn == torch.tensor([2, 3, 4])).all()
+    assert draw_nodes(marked & False, 500, torch.Generator().manual_seed(0)).unique().tolist() == [1, 2, 3, 4]
