@@ -1,68 +1,94 @@
-"""How smooth walks between shapes are, and how long they take: pairs of objects of a data set × nine steps.
+"""How smooth walks between shapes are, and how long they take: fixed pairs of a data set's objects × nine steps.
 
-    python3 build.py bench interpolation --data DATA_SET.zip [--pairs 20] [--steps 9] [--picture ROWS.png]
+    python3 build.py bench interpolation --data DATA_SET.zip [--pairs 20] [--steps 9] [--out FOLDER] [--no-timing]
 
-For each pair: the parts of every step (largest number), the ends' Chamfer-L1 in % of the size, the largest step's
-distance against the mean step's, and for shape keys the largest move of a vertex in a step and the share of faces
-turned over. Distances between steps are from points on one surface to the other surface and back, so that they are 0
-where nothing changes. Seconds are of a warm process. Prints Markdown on standard output; the picture has a row a pair.
+For each pair, both as meshes and as one mesh with shape keys. Every figure is taken from the results, by means that
+made none of them: the parts of the steps, the ends' Chamfer-L1 against their inputs, the largest step's distance
+against the mean step's; of the shape keys how far they are from the steps' own meshes, the largest move of a vertex in
+a step, and the share of faces that look against the nearest place of the step's own mesh. Lengths are in % of model
+space's objects (1.8). Distances between surfaces are from points on one to the other surface and back, so that they are
+0 where nothing changes.
+
+Two processes share the pairs; a pair that lies in FOLDER already is not made again. Seconds are measured apart, in one
+worker on all cores with the model loaded, from the recipe sent to the result received. Prints Markdown; FOLDER has a
+picture of each pair's steps (above: meshes, below: shape keys).
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import multiprocessing
+import os
 import random
-import re
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+import torch
+from PIL import Image
 
-from backend import Recipe, generate
-from backend.color import linear_to_srgb, srgb_to_linear
+from backend import Recipe, generate, protocol
+from backend.color import srgb_to_linear
 from backend.data.archive import Archive, DataObject
 from backend.data.mesh_files import write_mesh
+from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
 from backend.meshing.even_steps import Surface, surface_distance
 from backend.meshing.validity import is_watertight
 from backend.recipe import Result
+from benchmarks.pictures import picture
 
-COLUMNS = ("pair", "watertight", "parts", "ends %", "max/mean step", "s", "moves %", "turned %", "keys s")
+COLUMNS = ("pair", "watertight", "parts", "ends %", "largest / mean step", "keys off %", "largest moves %", "turned %")
 POINTS = 8192
+SIZE = 1.8
+"""The largest extent of an object in model space."""
 CELL = 180  # pixels
-TURN, TILT = np.radians(35), np.radians(20)
-LIGHT = np.array([-0.4, -0.6, 0.7]) / np.linalg.norm([-0.4, -0.6, 0.7])
+TIMED_PAIRS = 3
+PREVIEWED = (0.1, 0.3, 0.5, 0.7, 0.9)
+PREVIEW = {"detail": 32, "face_count": 3_000, "texture": False}
+"""As the slider in Blender asks for it."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+PATIENCE = 600.0  # seconds
+START_WORKER = Path(__file__).resolve().parents[1] / "backend" / "start_worker.py"
 
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
-    """What was measured of one pair; shares as fractions, times in seconds; parts of each step."""
+    """What was measured of one pair, shares as fractions: parts of each step; gaps, moves, turned of each step but the
+    first; ends' Chamfer-L1 against the inputs; off: the shape keys' mean distance from the steps' own meshes."""
 
     pair: str
     watertight: bool
     parts: tuple[int, ...]
-    ends: float
-    ratio: float
-    seconds: float
-    largest_move: float
-    turned: float
-    key_seconds: float
+    ends: tuple[float, ...]
+    gaps: tuple[float, ...]
+    off: float
+    moves: tuple[float, ...]
+    turned: tuple[float, ...]
 
-    def row(self) -> str:
-        cells = [self.pair, "yes" if self.watertight else "no", str(max(self.parts)), f"{100 * self.ends:.2f}"]
-        cells += [f"{self.ratio:.2f}", f"{self.seconds:.1f}", f"{100 * self.largest_move:.1f}"]
-        cells += [f"{100 * self.turned:.1f}", f"{self.key_seconds:.1f}"]
-        return "| " + " | ".join(cells) + " |"
+    @property
+    def ratio(self) -> float:
+        return max(self.gaps) / max(float(np.mean(self.gaps)), 1e-9)
 
     @property
     def whole(self) -> bool:
         """Whether every step is watertight and, where both ends are of one part, of one or two."""
         return self.watertight and (self.parts[0] > 1 or self.parts[-1] > 1 or max(self.parts) <= 2)
+
+    def row(self) -> str:
+        cells = [self.pair, "yes" if self.watertight else "no", str(max(self.parts)), f"{100 * np.mean(self.ends):.2f}"]
+        cells += [f"{self.ratio:.2f}", f"{100 * self.off:.2f}", f"{100 * max(self.moves):.1f}"]
+        return "| " + " | ".join([*cells, f"{100 * max(self.turned):.1f}"]) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,64 +96,114 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a data-set zip")
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--steps", type=int, default=9)
-    parser.add_argument("--picture", type=Path, help="where to draw the steps, a row a pair")
+    parser.add_argument("--out", type=Path, help="where figures and pictures stay, so that a run can go on")
+    parser.add_argument("--no-timing", action="store_true", help="leave the seconds out")
     options = parser.parse_args(arguments)
-    archive = Archive(options.data)
-    chosen = random.Random(0)
-    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-    walks, rows = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.pairs):
-            pair = [archive[index] for index in chosen.sample(range(len(archive)), 2)]
-            walk, series = measure(pair, folder, options.steps)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.out or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not options.no_timing:
+            print(timing(options.data, folder, options.steps) + "\n", flush=True)
+        print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
+        walks = []
+        for walk in measured(options.data, folder, options.pairs, options.steps):
             walks.append(walk)
             print(walk.row(), flush=True)
-            if options.picture is not None:
-                rows.append([draw(mesh) for mesh in series.meshes])
-                sheet(rows).save(options.picture, optimize=True)
-    print(f"\nWatertight, one or two parts where the ends have one: {np.mean([walk.whole for walk in walks]):.0%}; ")
-    print(f"largest step at most 2 mean steps: {np.mean([walk.ratio <= 2 for walk in walks]):.0%}; ", end="")
-    print(f"faces turned at most 1 %: {np.mean([walk.turned <= 0.01 for walk in walks]):.0%}; ", end="")
-    print(f"median seconds: {np.median([walk.seconds for walk in walks]):.1f}, ", end="")
-    print(f"with shape keys {np.median([walk.key_seconds for walk in walks]):.1f}.")
+    print(summary(walks))
 
 
-def measure(pair: Sequence[DataObject], folder: str, steps: int) -> tuple[Walk, Result]:
-    """Both outputs of the walk between two objects, measured, and the series of meshes."""
-    paths = [Path(folder) / f"{shape.id}.ply" for shape in pair]
-    for path, shape in zip(paths, pair, strict=True):
-        write_mesh(path, as_mesh(shape))
-    meshes = tuple(map(str, paths))
-    series, seconds = timed(meshes, steps, "meshes")
-    keyed, key_seconds = timed(meshes, steps, "shape keys")
+def summary(walks: Sequence[Walk]) -> str:
+    keys = [max(walk.turned) <= 0.01 for walk in walks]
+    return (
+        f"\nOf {len(walks)} pairs: watertight, one or two parts where the ends have one: "
+        f"{sum(walk.whole for walk in walks)}; largest step at most twice the mean: "
+        f"{sum(walk.ratio <= 2 for walk in walks)}; shape keys with at most 1 % of faces turned: {sum(keys)}. "
+        f"Ends' Chamfer-L1: mean {100 * np.mean([walk.ends for walk in walks]):.2f} %."
+    )
+
+
+def chosen_pairs(count: int, objects: int) -> list[tuple[int, int]]:
+    """The same for every run: two different objects each."""
+    generator = random.Random(0)
+    drawn = [generator.sample(range(objects), 2) for _ in range(count)]
+    return [(first, second) for first, second in drawn]
+
+
+def measured(data: Path, folder: Path, pairs: int, steps: int) -> Iterator[Walk]:
+    """All walks in their order, those that are not in the folder yet made by two processes."""
+    chosen = chosen_pairs(pairs, len(Archive(data)))
+    os.environ.update(ONE_THREAD)  # for the processes
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(measure, [data] * pairs, [folder] * pairs, chosen, [steps] * pairs)
+
+
+def measure(data: Path, folder: Path, pair: tuple[int, int], steps: int) -> Walk:
+    """Both outputs of the walk between two objects, measured; or what an earlier run measured."""
+    kept = folder / f"{pair[0]:02d}-{pair[1]:02d}.json"
+    if kept.is_file():
+        return Walk(**json.loads(kept.read_text(encoding="utf-8")))
+    shapes = [Archive(data)[index] for index in pair]
+    meshes = written(shapes, folder)
+    series = generate(recipe(meshes, steps=steps))
+    keyed = generate(recipe(meshes, steps=steps, output="shape keys"))
+    walk = figures(shapes, series, keyed)
+    assert keyed.shape_keys is not None
+    rows = [series.meshes, [Mesh(key, keyed.mesh.faces, keyed.mesh.colors) for key in keyed.shape_keys]]
+    sheet([[picture(mesh, CELL) for mesh in row] for row in rows]).save(kept.with_suffix(".png"), optimize=True)
+    kept.write_text(json.dumps(dataclasses.asdict(walk)), encoding="utf-8")
+    return walk
+
+
+def figures(shapes: Sequence[DataObject], series: Result, keyed: Result) -> Walk:
     surfaces = [Surface.of(mesh.vertices, mesh.faces, POINTS) for mesh in series.meshes]
-    gaps = [surface_distance(one, other) for one, other in pairwise(surfaces)]
-    walk = Walk(
-        pair=f"{pair[0].class_name} to {pair[1].class_name}",
+    keys = keyed.shape_keys
+    assert keys is not None
+    faces = keyed.mesh.faces
+    return Walk(
+        pair=f"{shapes[0].class_name} to {shapes[1].class_name}",
         watertight=all(is_watertight(mesh.faces) for mesh in series.meshes),
         parts=tuple(surface.parts for surface in surfaces),
-        ends=float(np.mean(figures(series.notes, "within")[:2])),
-        ratio=max(gaps) / max(float(np.mean(gaps)), 1e-9),
-        seconds=seconds,
-        largest_move=max(figures(keyed.notes, "Largest move", before="; faces")),
-        turned=figures(keyed.notes, "at most")[-1],
-        key_seconds=key_seconds,
+        ends=tuple(end_error(shape, surfaces[end]) for shape, end in zip(shapes, (0, -1), strict=True)),
+        gaps=tuple(surface_distance(one, other) / SIZE for one, other in pairwise(surfaces)),
+        off=float(
+            np.mean([surface_distance(Surface.of(k, faces), goal) for k, goal in zip(keys, surfaces, strict=True)])
+        )
+        / SIZE,
+        moves=tuple(float(np.linalg.norm(b - a, axis=1).max()) / SIZE for a, b in pairwise(keys)),
+        turned=tuple(turned_faces(k, faces, goal) for k, goal in list(zip(keys, surfaces, strict=True))[1:]),
     )
-    return walk, series
 
 
-def timed(meshes: tuple[str, ...], steps: int, output: str) -> tuple[Result, float]:
-    """The result, and the seconds that it took beside loading the model."""
-    recipe = Recipe.create("latent_interpolation", "latent interpolation", meshes=meshes, steps=steps, output=output)
-    begin = time.perf_counter()
-    result = generate(recipe)
-    return result, time.perf_counter() - begin - result.timings["Loading"]
+def end_error(shape: DataObject, made: Surface) -> float:
+    """Chamfer-L1 between an input and its end, both with the largest extent 1 about one middle."""
+    vertices = shape.vertices - (shape.vertices.max(axis=0) + shape.vertices.min(axis=0)) / 2
+    own = Surface.of((vertices / np.ptp(vertices, axis=0).max()).astype(np.float32), shape.faces, POINTS)
+    middle = (made.vertices.max(axis=0) + made.vertices.min(axis=0)) / 2
+    scale = np.ptp(made.vertices, axis=0).max()
+    placed = ((made.vertices - middle) / scale).astype(np.float32)
+    return surface_distance(own, Surface.of(placed, made.faces, POINTS))
 
 
-def figures(notes: Sequence[str], after: str, before: str = "\n") -> list[float]:
-    """The numbers of the notes between two texts, from percent to shares."""
-    parts = [note.partition(after)[2].partition(before)[0] for note in notes if after in note]
-    return [float(number) / 100 for part in parts for number in re.findall(r"\d+\.\d+", part)]
+def turned_faces(key: np.ndarray, faces: np.ndarray, goal: Surface) -> float:
+    """The share of faces that look against the nearest place of the step's own mesh."""
+    a, b, c = key[faces].astype(np.float64).transpose(1, 0, 2)
+    middles = torch.from_numpy(((a + b + c) / 3).astype(np.float32))
+    nearest = point_to_mesh_distance(middles, torch.from_numpy(goal.vertices), torch.from_numpy(goal.faces))[1].numpy()
+    p, q, r = goal.vertices[goal.faces[nearest]].astype(np.float64).transpose(1, 0, 2)
+    return float(((np.cross(b - a, c - a) * np.cross(q - p, r - p)).sum(axis=1) < 0).mean())
+
+
+def recipe(meshes: tuple[str, ...], **parameters: Any) -> Recipe:
+    return Recipe.create("latent_interpolation", "latent interpolation", meshes=meshes, **parameters)
+
+
+def written(shapes: Sequence[DataObject], folder: Path) -> tuple[str, ...]:
+    """Mesh files of the objects."""
+    paths = [folder / f"{shape.id}.ply" for shape in shapes]
+    for path, shape in zip(paths, shapes, strict=True):
+        if not path.is_file():
+            write_mesh(path, as_mesh(shape))
+    return tuple(map(str, paths))
 
 
 def as_mesh(shape: DataObject) -> Mesh:
@@ -137,31 +213,73 @@ def as_mesh(shape: DataObject) -> Mesh:
     return Mesh(corners, np.arange(len(corners)).reshape(-1, 3), colors)
 
 
-def draw(mesh: Mesh) -> Image.Image:
-    """A mesh of model space in its vertex colours, from the front left, back to front."""
-    turn = np.array([[np.cos(TURN), np.sin(TURN), 0], [-np.sin(TURN), np.cos(TURN), 0], [0, 0, 1]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(TILT), -np.sin(TILT)], [0, np.sin(TILT), np.cos(TILT)]])
-    corners = (mesh.vertices.astype(np.float64) @ (tilt @ turn).T)[mesh.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    colors = np.full((len(corners), 3), 0.6) if mesh.colors is None else mesh.colors[mesh.faces].mean(axis=1)
-    lit = linear_to_srgb(np.clip(colors * (0.35 + 0.65 * np.clip(normals @ LIGHT, 0, 1))[:, None], 0, 1))
-    picture = Image.new("RGB", (2 * CELL, 2 * CELL), (255, 255, 255))
-    pen = ImageDraw.Draw(picture)
-    places = CELL + corners[..., [0, 2]] * (CELL / 1.5) * [1, -1]
-    for face in np.argsort(-corners[..., 1].mean(axis=1)):
-        if normals[face, 1] < 0:
-            pen.polygon([tuple(place) for place in places[face]], fill=tuple(np.rint(255 * lit[face]).astype(int)))
-    return picture.resize((CELL, CELL), Image.Resampling.LANCZOS)
+def timing(data: Path, folder: Path, steps: int) -> str:
+    """Seconds of a worker that has made something before: nine steps between meshes that are new to it, both outputs;
+    and previews between meshes that it knows."""
+    archive = Archive(data)
+    warm, *timed = [
+        written([archive[index] for index in pair], folder) for pair in chosen_pairs(TIMED_PAIRS + 1, len(archive))
+    ]
+    with worker(folder) as channel:
+        for output in ("meshes", "shape keys"):
+            seconds(channel, recipe(warm, steps=2, output=output))
+        taken: dict[str, list[float]] = {"meshes": [], "shape keys": [], "preview": []}
+        for meshes in timed:
+            taken["meshes"].append(seconds(channel, recipe(meshes, steps=steps)))
+            for share in PREVIEWED:
+                taken["preview"].append(seconds(channel, recipe(meshes, blend=(1 - share, share), **PREVIEW)))
+        for meshes in (warm, *timed[:-1]):  # each forgotten by now: the other inputs have taken its place
+            taken["shape keys"].append(
+                seconds(channel, recipe(copied(meshes, folder), steps=steps, output="shape keys"))
+            )
+    parts = [f"{name}: median {np.median(found):.2f}, most {max(found):.2f}" for name, found in taken.items()]
+    return f"Seconds of a warm worker on {os.cpu_count()} cores, {steps} steps. " + "; ".join(parts) + "."
 
 
-def sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Pictures in rows."""
-    whole = Image.new("RGB", (CELL * max(map(len, rows)), CELL * len(rows)), (255, 255, 255))
-    for down, row in enumerate(rows):
-        for across, picture in enumerate(row):
-            whole.paste(picture, (across * CELL, down * CELL))
-    return whole
+def copied(meshes: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """The same files by other names, which no cache knows."""
+    copies = []
+    for name in meshes:
+        copy = folder / f"copy-{Path(name).name}"
+        copy.write_bytes(Path(name).read_bytes())
+        copies.append(str(copy))
+    return tuple(copies)
+
+
+@contextmanager
+def worker(folder: Path) -> Iterator[protocol.Channel]:
+    """The channel to a worker process, which ends with it."""
+    with protocol.Listener() as listener:
+        process = subprocess.Popen(
+            [sys.executable, str(START_WORKER), "--address", listener.address, "--log", str(folder / "worker.log")],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, protocol.KEY_VARIABLE: listener.key},
+        )
+        channel = listener.accept(PATIENCE, lambda: process.poll() is None)
+    if channel is None:
+        raise SystemExit(f"The worker did not start: {folder / 'worker.log'} tells why.")
+    try:
+        channel.receive()  # its hello
+        yield channel
+    finally:
+        channel.close()
+        process.wait(PATIENCE)
+
+
+def seconds(channel: protocol.Channel, asked: Recipe) -> float:
+    """From the recipe's leaving to the result's arrival."""
+    begin = time.perf_counter()
+    channel.send(protocol.generate("1", asked))
+    while (message := channel.receive()).kind != "result":
+        if message.kind in ("error", "cancelled"):
+            raise SystemExit(str(message.fields))
+    protocol.read_result(message)
+    return time.perf_counter() - begin
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]]) -> Image.Image:
+    """Square pictures in rows."""
+    return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0))
 
 
 if __name__ == "__main__":

@@ -15,19 +15,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_matrix, diags, identity
 from scipy.sparse.linalg import splu
 
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
+from .normals import vertex_normals
+from .sparse_grid import sample_distance_grid
 from .topology import half_edges
 
-CELLS = 32
-"""Of the coarse grid, along each side of model space."""
-PARTS = 8
+CELLS = 64
+"""Of the grid, along each side of model space."""
+PARTS = 12
 """Blends from one field to the next, the latter included."""
-ITERATIONS = 4
+ITERATIONS = 3
 """Times that vertices go to the surface and are evened out, for each blend."""
 POLISHES = 2
 """Times that vertices go to the surface of the field itself."""
@@ -36,9 +38,6 @@ SPREAD = 0.004
 LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
 RELAXATION = 0.5
-TRUSTED = 1.2
-"""Cells from the surface within which the field's own values count. Farther off a network's level flattens out, and a
-vertex whose part of the shape has gone would find no way to the rest."""
 RINGS = (2, 3, 5, 8)
 """How far around a fold the surface is laid anew, in edges: at first as little as can be."""
 STAYS = 1e-4
@@ -63,7 +62,7 @@ class SurfaceCarrier:
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, field: Field) -> None:
         self._vertices = vertices.astype(np.float32)
         self._faces = faces
-        self._values = _grid_values(field)
+        self._values = sample_distance_grid(field, CELLS).values
         start, end = half_edges(faces)
         links = csr_matrix((np.ones(len(start), dtype=np.float32), (start, end)), shape=(len(vertices),) * 2)
         links = ((links + links.T) > 0).astype(np.float32)
@@ -74,20 +73,19 @@ class SurfaceCarrier:
 
     def carry(self, field: Field, *, cancelled: IsCancelled | None = None) -> Carried:
         """Move the mesh on to the surface of `field`. Raises Cancelled."""
-        before, values = self._vertices, _grid_values(field)
+        before, values = self._vertices, sample_distance_grid(field, CELLS).values
         change = values - self._values
         if change.any():
             for part in range(1, PARTS + 1):
                 check_cancelled(cancelled)
                 self._follow(self._values + change * (part / PARTS))
         self._values = values
-        self._vertices, gradient = _polished(field, self._vertices, cancelled)
-        inverted = inverted_faces(self._vertices, self._faces, gradient)
+        channels = [values, *np.gradient(values, 2 / CELLS)]
+        self._vertices, inverted = self._polished(field, channels, self._vertices, cancelled)
         for rings in RINGS:
             if not inverted.any():
                 break
-            vertices, gradient = _polished(field, self._laid_anew(inverted, rings), cancelled)
-            still = inverted_faces(vertices, self._faces, gradient)
+            vertices, still = self._polished(field, channels, self._laid_anew(inverted, rings), cancelled)
             if still.sum() < inverted.sum():
                 self._vertices, inverted = vertices, still
         move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
@@ -113,45 +111,33 @@ class SurfaceCarrier:
         moved = np.zeros(len(self._vertices), dtype=np.float32)
         for _ in range(ITERATIONS):
             distance, gradient = _read(channels, self._vertices)
-            step = _to_surface(distance, gradient)
-            self._vertices = self._vertices + step
+            turned = (vertex_normals(self._vertices, self._faces) * gradient).sum(axis=1) < 0
+            step = np.where(turned[:, None], 0, _to_surface(distance, gradient))
+            self._vertices = (self._vertices + step).astype(np.float32)
             moved += np.linalg.norm(step, axis=1)
-            self._relax(moved, gradient)
+            self._relax(moved, gradient, turned)
 
-    def _relax(self, moved: np.ndarray, gradient: np.ndarray) -> None:
+    def _relax(self, moved: np.ndarray, gradient: np.ndarray, turned: np.ndarray) -> None:
         """Move vertices to the middle of their neighbours, within the surface: as much as the surface moved there, or
-        turned over, so that what stands still stays as it is."""
+        turned over, so that what stands still stays as it is. Turned vertices go there straight, which unfolds them."""
         offset = self._mean_of_neighbors @ self._vertices - self._vertices
         normal = gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
         tangential = offset - (offset * normal).sum(axis=1, keepdims=True) * normal
-        folded = np.zeros(len(moved), dtype=np.float32)
-        folded[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = 1
-        need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ folded)
-        self._vertices = (self._vertices + RELAXATION * need[:, None] * tangential).astype(np.float32)
+        offset = np.where(turned[:, None], offset, tangential)
+        need = np.maximum(np.minimum(self._mean_of_neighbors @ moved / self._edge, 1), self._mean_of_neighbors @ turned)
+        self._vertices = (self._vertices + RELAXATION * need[:, None] * offset).astype(np.float32)
 
-
-def _polished(field: Field, vertices: np.ndarray, cancelled: IsCancelled | None) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices (V, 3) on the field's surface, and its gradient (V, 3) there."""
-    gradient = np.zeros_like(vertices)
-    for _ in range(POLISHES):
-        check_cancelled(cancelled)
-        distance, gradient = distance_and_gradient(field, vertices)
-        vertices = (vertices + _to_surface(distance, gradient)).astype(np.float32)
-    return vertices, gradient
-
-
-def _grid_values(field: Field) -> np.ndarray:
-    """The field at the nodes of the coarse grid, (n + 1, n + 1, n + 1) float32; far from the surface, the distance to
-    the nearest node on the other side of it."""
-    axis, cell = torch.linspace(-1, 1, CELLS + 1), 2 / CELLS
-    values = field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy().reshape((CELLS + 1,) * 3)
-    if (values > 0).all() or (values <= 0).all():
-        return values
-    outside, inside = distance_transform_edt(values > 0), distance_transform_edt(values <= 0)
-    far = (outside - inside) * cell
-    far -= np.sign(far) * cell / 2
-    near = np.clip(values, -1.5 * cell, 1.5 * cell)
-    return np.where(np.abs(far) > TRUSTED * cell, far, near).astype(np.float32)
+    def _polished(
+        self, field: Field, channels: list[np.ndarray], vertices: np.ndarray, cancelled: IsCancelled | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The vertices (V, 3) on the field's surface, along the gradient of its grid, and which faces (F,) are turned
+        over there."""
+        for _ in range(POLISHES):
+            check_cancelled(cancelled)
+            _, gradient = _read(channels, vertices)
+            distance = field.signed_distance(torch.from_numpy(vertices)).cpu().numpy()
+            vertices = (vertices + _to_surface(distance, gradient)).astype(np.float32)
+        return vertices, inverted_faces(vertices, self._faces, _read(channels, vertices)[1])
 
 
 def _read(channels: list[np.ndarray], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,9 +26,9 @@ from .topology import connected_parts
 
 FIRST = 9
 """Parameters at which every path is looked at, evenly, both ends included."""
-MOST = 27
+MOST = 20
 """Parameters at which it is looked at in all."""
-FINE = 0.3
+FINE = 0.5
 """Distances longer than this share of a step are looked into."""
 NARROWEST = 1 / 4096
 """No two parameters are nearer: what changes within this is a jump, and counts as one step at most."""

@@ -71,7 +71,7 @@ def surface_from_field(
     report("Extracting", 1.0)
 
     report("Simplifying", 0.0)
-    vertices, faces = _not_empty(*simplify(vertices, faces, face_count))
+    vertices, faces = _not_empty(*simplify(vertices, faces, face_count, most_parts=most_parts))
     report("Simplifying", 1.0)
     return vertices, faces
 

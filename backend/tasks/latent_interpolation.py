@@ -19,6 +19,7 @@ from ..mesh import Mesh
 from ..meshing.carry import SurfaceCarrier
 from ..meshing.even_steps import measure_path, share_steps
 from ..meshing.mesh_from_field import TEXTURE_SIZE, mesh_from_field
+from ..meshing.metamorphosis import Distances, Metamorphosis
 from ..models.latent_blending import blend, walk_weights
 from ..models.principal_components import PrincipalComponents
 from ..progress import IsCancelled, Preview, Progress
@@ -61,18 +62,15 @@ class ShapeCoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Input:
-    """One of the meshes: in model space, with its latent, its largest extent in metres, and notes for the user."""
+    """One of the meshes: in model space, with its largest extent in metres, its latent, the distances to what that
+    stands for, and notes for the user."""
 
     name: str
     mesh: Mesh
     size: float
     latent: torch.Tensor
+    distances: Distances
     notes: tuple[str, ...]
-
-    @property
-    def low(self) -> float:
-        """Where it stands, in model space."""
-        return float(self.mesh.vertices[:, 2].min())
 
 
 def run(
@@ -116,7 +114,7 @@ def run(
     stages("Extracting", 1.0)
     return Result(
         mesh=first,
-        transform=walk.transform(0),
+        transform=walk.transform(0, first.vertices),
         recipe=dataclasses.replace(recipe, weights=dict(shape_space.weights), version=VERSION),
         timings=stages.timings(),
         notes=notes + walk.notes,
@@ -197,21 +195,24 @@ class _Walk:
         return walk_weights(count, places), parts
 
     def field(self, weights: np.ndarray) -> Field:
-        """The field of the shape with these weights (number of inputs,)."""
+        """The field of the shape with these weights (number of inputs,), steadied by the inputs' distances; that of
+        arithmetic, with negative weights, as it is."""
         latents = [given.latent for given in self._inputs]
         path = str(self._parameters["path"])
         latent = blend(latents, weights.tolist(), components=self._space.components, path=path)
-        return self._space.field(latent)
+        network = self._space.field(latent)
+        if (weights < 0).any():
+            return network
+        shares = (weights / weights.sum()).tolist()
+        return Metamorphosis(network, [given.distances for given in self._inputs], shares)
 
-    def transform(self, step: int) -> np.ndarray:
-        """(4, 4) float64, from model space to metres: size and ground change evenly with the weights, however a shape's
-        outermost points come and go."""
+    def transform(self, step: int, vertices: np.ndarray) -> np.ndarray:
+        """(4, 4) float64, from model space to metres, of a step with these vertices (V, 3): it stands on the ground,
+        and its scale changes evenly with the weights, however a shape's outermost points come and go."""
         shares = np.maximum(self.weights[step], 0)
-        shares = shares / max(shares.sum(), 1e-9)
-        sizes, lows = (np.array([getattr(given, name) for given in self._inputs]) for name in ("size", "low"))
-        scale = float(shares @ sizes) / 1.8
+        scale = float(shares @ [given.size for given in self._inputs]) / max(float(shares.sum()), 1e-9) / 1.8
         placed = np.diag([scale, scale, scale, 1.0])
-        placed[2, 3] = -scale * float(shares @ lows)
+        placed[2, 3] = -scale * float(vertices[:, 2].min())
         return placed
 
     def compare(self, step: int, mesh: Mesh) -> None:
@@ -258,19 +259,23 @@ def _encoded(name: str, shape_space: ShapeCoder) -> _Input:
     notes: tuple[str, ...] = ()
     if len(mesh.faces) > MANY_FACES:
         notes = (f"'{title}' has {len(mesh.faces):,} faces: points on its surface stand for them.",)
-    return _Input(title, mesh, size, shape_space.encode(mesh), notes)
+    latent = shape_space.encode(mesh)
+    return _Input(title, mesh, size, latent, Distances.of(shape_space.field(latent)), notes)
 
 
 def _separate(walk: _Walk, stages: Stages, cancelled: IsCancelled | None, preview: Preview | None) -> list[Mesh]:
     """A mesh for each step, all in the model space of the first, where they stand at one place."""
     meshes: list[Mesh] = []
+    to_first = np.eye(4)
     for step in range(len(walk)):
         mesh = walk.mesh(step, _Part(stages, step, len(walk)), cancelled)
+        placed = walk.transform(step, mesh.vertices)
         if preview is not None:
-            preview(mesh.transformed(walk.transform(step)))
+            preview(mesh.transformed(placed))
         walk.compare(step, mesh)
-        to_first = np.linalg.inv(walk.transform(0)) @ walk.transform(step)
-        meshes.append(mesh.transformed(to_first) if step else mesh)
+        if step == 0:
+            to_first = np.linalg.inv(placed)
+        meshes.append(mesh.transformed(to_first @ placed) if step else mesh)
     return meshes
 
 
@@ -279,10 +284,11 @@ def _morph(
 ) -> tuple[Mesh, np.ndarray]:
     """The first step's mesh, and where its vertices are in each step (K, V, 3), in its model space."""
     first = walk.mesh(0, _Part(stages, 0, len(walk)), cancelled)
-    origin = np.linalg.inv(walk.transform(0))
+    placed = walk.transform(0, first.vertices)
+    to_first = np.linalg.inv(placed)
     walk.compare(0, first)
     if preview is not None:
-        preview(first.transformed(walk.transform(0)))
+        preview(first.transformed(placed))
     carrier = SurfaceCarrier(first.vertices, first.faces, walk.field(walk.weights[0]))
     keys = [first.vertices]
     moves: list[float] = []
@@ -292,11 +298,12 @@ def _morph(
         stages("Extracting", (step + 1) / len(walk))
         moves.append(carried.largest_move / 1.8)
         inverted.append(carried.inverted)
-        placed = Mesh(carried.vertices, first.faces, first.colors)
-        walk.compare(step, placed)
+        mesh = Mesh(carried.vertices, first.faces, first.colors)
+        walk.compare(step, mesh)
+        placed = walk.transform(step, mesh.vertices)
         if preview is not None:
-            preview(placed.transformed(walk.transform(step)))
-        keys.append(placed.transformed(origin @ walk.transform(step)).vertices)
+            preview(mesh.transformed(placed))
+        keys.append(mesh.transformed(to_first @ placed).vertices)
     walk.notes.append(
         f"Largest move of a vertex in each step, in % of the size: {_percentages(moves)}; faces turned over: "
         f"at most {100 * max(inverted, default=0):.1f} %."

@@ -3,8 +3,9 @@
     python3 drive_window.py FOLDER
 
 Opens the sidebar and the Gen3D tab, types a prompt, presses Generate with the mouse, takes pictures while it runs and
-afterwards, undoes and redoes; completes what it made and keeps one of the answers. Writes FOLDER/outcome.json: what was
-seen at each step, or why it stopped. Needs xdotool and ImageMagick's import; standard library only.
+afterwards, undoes and redoes; completes what it made and keeps one of the answers; interpolates between the two, and
+blends them by the slider. Writes FOLDER/outcome.json: what was seen at each step, or why it stopped. Needs xdotool and
+ImageMagick's import; standard library only.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ PATIENCE_SECONDS = 120.0
 PROMPT = "slow striped vase"
 STEP = 7  # pixels; every button is higher
 LOOKS_TO_SETTLE = 4
+LOOKS_TO_DRAW = 40  # two seconds where nothing else goes on
 SWEEPS = 3
 SAMPLES = 4
+STEPS = 9
+DRAG = 30  # pixels to the right
 
 
 class GaveUpError(Exception):
@@ -67,10 +71,10 @@ def click(x: float, y: float) -> None:
     screen("click", 1)
 
 
-def look_again() -> dict[str, Any]:
+def look_again(looks: int = LOOKS_TO_SETTLE) -> dict[str, Any]:
     """The state once Blender has taken in what the mouse did."""
     before = state()["looks"]
-    return wait_for("another look", lambda now: now["looks"] >= before + LOOKS_TO_SETTLE)
+    return wait_for("another look", lambda now: now["looks"] >= before + looks)
 
 
 def middle(box: list[int]) -> tuple[float, float]:
@@ -119,13 +123,15 @@ def drive() -> dict[str, Any]:
     seen: dict[str, Any] = {}
     seen["made"] = wait_for("the object", lambda now: now["objects"] or now["error"])
     screen("key", "KP_Decimal")  # frame the selected object
-    time.sleep(2.0)
+    look_again(LOOKS_TO_DRAW)
     picture("object.png")
     screen("key", "ctrl+z")
     seen["undone"] = wait_for("undo", lambda now: not now["objects"])
     screen("key", "ctrl+shift+z")
     seen["redone"] = wait_for("redo", lambda now: now["objects"])
     complete_and_keep_one(seen)
+    interpolate(seen)
+    blend_by_the_slider(seen)
     return seen
 
 
@@ -137,7 +143,7 @@ def complete_and_keep_one(seen: dict[str, Any]) -> None:
     seen["completed"] = wait_for("the samples", lambda now: len(now["objects"]) == 1 + SAMPLES or now["error"])
     point(*middle(state()["view"]))
     screen("key", "Home")  # frame all
-    time.sleep(2.0)
+    look_again(LOOKS_TO_DRAW)
     picture("completions.png")
     click(*find_button("gen3d.keep"))
     seen["kept"] = wait_for("the others to go", lambda now: len(now["objects"]) == 2)
@@ -145,6 +151,52 @@ def complete_and_keep_one(seen: dict[str, Any]) -> None:
     point(*middle(state()["view"]))
     screen("key", "ctrl+z")
     seen["brought_back"] = wait_for("undo", lambda now: len(now["objects"]) == 1 + SAMPLES)
+
+
+def interpolate(seen: dict[str, Any]) -> None:
+    """The two vases selected, Interpolate, a look at the row of steps, undo."""
+    screen("key", "ctrl+shift+z")  # one of the samples is kept again
+    wait_for("redo", lambda now: len(now["objects"]) == 2)
+    screen("key", "a")
+    wait_for("both vases selected", lambda now: len(now["selected"]) == 2)
+    click(*find_button("gen3d.interpolate"))
+    seen["interpolated"] = wait_for("the steps", lambda now: len(now["objects"]) == 2 + STEPS or now["error"])
+    point(*middle(state()["view"]))
+    screen("key", "Home")
+    look_again(LOOKS_TO_DRAW)
+    picture("steps.png")
+    screen("key", "ctrl+z")
+    seen["steps_undone"] = wait_for("undo", lambda now: len(now["objects"]) == 2 and len(now["selected"]) == 2)
+
+
+def blend_by_the_slider(seen: dict[str, Any]) -> None:
+    """The slider dragged for a ghost, which goes when asked; dragged again, and the mesh of that blend made."""
+    place = drag_slider()
+    seen["dragged"] = wait_for("a ghost", lambda now: now["ghost"])
+    picture("ghost.png")
+    click(*find_button("gen3d.hide_preview"))
+    seen["hidden"] = wait_for("the ghost to go", lambda now: not now["ghost"])
+    drag_slider(place)
+    wait_for("another ghost", lambda now: now["ghost"])
+    click(*find_button("gen3d.blend"))
+    seen["blended"] = wait_for("the blend", lambda now: len(now["objects"]) == 3 or now["error"])
+    point(*middle(state()["view"]))
+    look_again(LOOKS_TO_DRAW)
+    picture("blended.png")
+
+
+def drag_slider(place: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Press the mouse on the slider, move it and let go; returns where it was pressed."""
+    place = place or find_button("interpolation.share")
+    before = state()["share"]
+    point(*place)
+    screen("mousedown", 1)
+    for _ in range(DRAG // 5):
+        screen("mousemove_relative", 5, 0)
+        time.sleep(0.1)
+    screen("mouseup", 1)
+    wait_for("the slider to move", lambda now: now["share"] != before)
+    return place
 
 
 def main() -> int:

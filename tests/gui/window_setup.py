@@ -34,7 +34,8 @@ def set_up() -> None:
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     package = loader.load_addon()
-    module("panels").GEN3D_PT_completion.bl_options = set()  # open, as after a click on its header
+    for panel in (module("panels").GEN3D_PT_completion, module("panels").GEN3D_PT_interpolation):
+        panel.bl_options = set()  # open, as after a click on its header
     package.register()
     session, client, runtime = module("session"), module("worker_client"), module("runtime")
     session.current().queue.start_worker = lambda: client.WorkerClient(
@@ -42,9 +43,10 @@ def set_up() -> None:
     )
     bpy.context.preferences.view.show_splash = False
     bpy.context.preferences.view.smooth_view = 0
-    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.context.preferences.view.ui_scale = 0.7  # so that all of the tab is in sight
+    bpy.data.batch_remove(list(bpy.data.objects))  # what is selected by A is what was made
     add_box_of_the_unknown()
-    bpy.ops.ed.undo_push(message="A scene without the cube")
+    bpy.ops.ed.undo_push(message="An empty scene")
     bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
 
 
@@ -52,6 +54,7 @@ def add_box_of_the_unknown() -> None:
     """An empty where the lower half of the vase will be, chosen in the panel."""
     box = bpy.data.objects.new("Unknown", None)
     box.empty_display_type, box.empty_display_size, box.location = "CUBE", 0.4, (0.0, 0.0, 0.0)
+    box.hide_select = True
     bpy.context.scene.collection.objects.link(box)
     bpy.context.scene.gen3d_completion.box = box
 
@@ -77,6 +80,9 @@ def watch() -> float:
         "looks": watch.looks,
         "looks_while_busy": watch.looks_while_busy,
         "error": module("session").current().error,
+        "ghost": module("session").current().previews,
+        "share": window.scene.gen3d_interpolation.share,
+        "selected": [item.name for item in window.view_layer.objects.selected],
         "objects": [item.name for item in window.scene.objects if "gen3d_recipe" in item],
     }
     unfinished = FOLDER / "state.json.new"
