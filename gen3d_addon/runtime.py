@@ -70,7 +70,7 @@ def child_environment(cache: Path | None) -> dict[str, str]:
     compiled kernels are not kept beside the code (an extension may not write into its own folder)."""
     kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")}
     if cache is not None:
-        kept["NUMBA_CACHE_DIR"] = str(cache / "numba")
+        kept["GEN3D_KERNEL_CACHE"] = str(cache / "kernels")
     return kept
 
 

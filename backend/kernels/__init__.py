@@ -1,6 +1,6 @@
 """Compiled point-cloud and mesh operations on torch tensors, differentiable where a derivative exists.
 
-Importing this package costs nothing: an operation's compiler (Numba on the CPU, NVRTC or Warp on a CUDA GPU) is loaded
+Importing this package costs nothing: an operation's compiler (LLVM on the CPU, NVRTC or Warp on a CUDA GPU) is loaded
 when its name is first used. `HOMES` says which module holds which operation. A module never has the name of an
 operation, because importing a module binds its name in this package and would hide the function.
 """

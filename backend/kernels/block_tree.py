@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .compiled import compiled
-from .lanes import LANES, greatest_of, least_of, load
-from .threads import parallel_for
+from .lanes import LANES, greater, greatest_of, least_of, load
+from .threads import parallel_for_each
 
 CROWD = 8 * LANES  # a curve cell with more points than this is sorted again, within its own bounds
 SMALL_CLOUD = 8192  # up to this size 7 bits an axis tell the points apart and two counting passes sort them
+NOTHING = np.float32(0)
 FAR = np.float32(3e38)  # bounds of a box that holds nothing: its distance to anything overflows to infinity
 
 
@@ -54,20 +55,16 @@ class BlockTree:
 def build_block_trees(parts: list[tuple[np.ndarray, np.ndarray]]) -> list[BlockTree]:
     """A tree for each (clouds (B, N, 3) float32, lengths (B,)), all arranged at once so that all threads have work."""
     trees = [_empty_tree(clouds, lengths) for clouds, lengths in parts]
-    offsets = np.cumsum([0] + [len(clouds) for clouds, _ in parts])
-
-    def arrange_range(start: int, stop: int) -> None:
-        for (clouds, _), tree, offset in zip(parts, trees, offsets, strict=False):
-            first, last = max(start - offset, 0), min(stop - offset, len(clouds))
-            if first < last:
-                count = tree.count
-                _arrange(
-                    clouds, tree.lengths, tree.points, tree.order, tree.boxes, tree.level_start, first, last,
-                    np.empty(3, np.float32), np.empty((2, count), np.uint32), np.empty(count, np.int32),
-                    np.empty(2048, np.int64), np.empty((2, count // CROWD + 2), np.int64),
-                )  # fmt: skip
-
-    parallel_for(arrange_range, int(offsets[-1]))
+    works = []
+    for (clouds, _), tree in zip(parts, trees, strict=True):
+        batch, count = clouds.shape[:2]
+        arrange = _arrange.on(
+            clouds, tree.lengths, tree.points, tree.order, tree.boxes, tree.level_start,
+            np.empty((batch, 2, count), np.uint32), np.empty((batch, count), np.int32),
+            np.empty((batch, 2, count // CROWD + 2), np.int64),
+        )  # fmt: skip
+        works.append((arrange, batch))
+    parallel_for_each(works)
     return trees
 
 
@@ -88,6 +85,18 @@ def _empty_tree(clouds: np.ndarray, lengths: np.ndarray) -> BlockTree:
         np.ascontiguousarray(lengths, np.int64),
         count,
     )
+
+
+@compiled
+def squared_to_boxes(boxes, low_x, low_y, low_z, high_x, high_y, high_z):  # type: ignore[no-untyped-def]
+    """Squared distances between 16 boxes (6, 16) and a box, as lanes; the box's corners may be lanes too.
+
+    Infinite where a box holds nothing. A lower bound of the points' computed distances, because rounding is monotonic.
+    """
+    dx = greater(greater(load(boxes, (0, 0)) - high_x, low_x - load(boxes, (3, 0))), NOTHING)
+    dy = greater(greater(load(boxes, (1, 0)) - high_y, low_y - load(boxes, (4, 0))), NOTHING)
+    dz = greater(greater(load(boxes, (2, 0)) - high_z, low_z - load(boxes, (5, 0))), NOTHING)
+    return dx * dx + dy * dy + dz * dz
 
 
 @compiled
@@ -149,16 +158,19 @@ def _write_keys(cloud, order, start, stop, bits, low, keys):  # type: ignore[no-
 
 @compiled
 def _arrange(  # type: ignore[no-untyped-def]
-    clouds, lengths, points, orders, boxes, level_start, first, last, low, keys, spare_order, counts, waiting
+    clouds, lengths, points, orders, boxes, level_start, all_keys, all_spare, all_waiting, first, last
 ):
     """Fill the tree's arrays for the clouds first … last - 1, whose points are put into Morton order, cell within
     crowded cell.
 
-    To work with: low (3,) float32, keys (2, N) uint32, spare_order (N,) int32, counts (2048,) int64, and waiting
-    (2, N // CROWD + 2) int64, the ranges yet to be sorted, which never overlap.
+    To work with: all_keys (B, 2, N) uint32, all_spare (B, N) int32, and all_waiting (B, 2, N // CROWD + 2) int64, the
+    ranges yet to be sorted, which never overlap.
     """
+    low = np.empty(3, np.float32)
+    counts = np.empty(2048, np.int64)
     for b in range(first, last):
         cloud, order, n = clouds[b], orders[b], lengths[b]
+        keys, spare, waiting = all_keys[b], all_spare[b], all_waiting[b]
         for i in range(n):
             order[i] = i
         waiting[0, 0], waiting[1, 0] = 0, n
@@ -169,9 +181,7 @@ def _arrange(  # type: ignore[no-untyped-def]
             small = stop - start <= SMALL_CLOUD
             if not _write_keys(cloud, order, start, stop, 7 if small else 10, low, keys[0]):
                 continue
-            _sort_by_keys(
-                keys[0], order, keys[1], spare_order, start, stop, 11 if small else 10, 2 if small else 3, counts
-            )
+            _sort_by_keys(keys[0], order, keys[1], spare, start, stop, 11 if small else 10, 2 if small else 3, counts)
             run = start
             for i in range(start + 1, stop + 1):
                 if i == stop or keys[0, i] != keys[0, run]:

@@ -30,13 +30,19 @@ def orient_faces(vertices: np.ndarray, faces: np.ndarray) -> OrientedFaces:
     or like the first. Across every edge of exactly two faces the winding is made to agree, each patch keeping that of
     the majority of its faces; a patch that cannot be oriented (a Möbius strip) is left as it is.
     """
-    vertices = vertices + 0.0  # -0.0 and 0.0 are the same place but not the same bits
+    vertices = np.ascontiguousarray(vertices) + 0.0  # -0.0 and 0.0 are the same place but not the same bits
     names = np.empty(len(vertices), np.int32)
     weld(vertices.view(np.int64), np.full(_table_size(len(vertices)), -1, np.int32), names)
     kept = np.empty((len(faces), 3), np.int32)
-    kept = kept[: distinct_faces(names[faces], len(vertices), kept)]
+    counts = np.empty(len(vertices) + 1, np.int64)
+    whole = np.empty((6, len(faces)), np.int32)
+    kept = kept[
+        : distinct_faces(names[np.ascontiguousarray(faces)], kept, whole[:3], whole[3], whole[4], whole[5], counts)
+    ]
     open_edges = np.empty((3 * len(kept), 2), np.int32)
-    count = orient(kept, len(vertices), open_edges)
+    edges = np.empty((4, 3 * len(kept)), np.int32)
+    patches, marks = np.empty((3, len(kept)), np.int64), np.empty((3, len(kept)), np.bool_)
+    count = orient(kept, open_edges, *edges, counts, *patches, *marks)
     return OrientedFaces(vertices, kept, open_edges[:count].copy())
 
 
@@ -77,27 +83,26 @@ def _sort_by(keys, order, spare, counts):  # type: ignore[no-untyped-def]
         place = counts[keys[order[i]]]
         counts[keys[order[i]]] = place + 1
         spare[place] = order[i]
-    for i in range(len(order)):  # assigning the whole slice would add seconds to compilation
+    for i in range(len(order)):
         order[i] = spare[i]
 
 
 @compiled
-def distinct_faces(faces, vertex_count, kept):  # type: ignore[no-untyped-def]
-    """Write each set of three different corners once, in the order of first appearance; returns how many."""
+def distinct_faces(faces, kept, corner, order, spare, turns, counts):  # type: ignore[no-untyped-def]
+    """Write each set of three different corners once, in the order of first appearance; returns how many.
+
+    To work with: corner (3, F), order, spare and turns (F,), all int32, and counts (V + 1,) int64.
+    """
     count = len(faces)
-    corner = np.empty((3, count), np.int32)
-    order = np.empty(count, np.int32)
     for f in range(count):
         order[f] = f
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         corner[0, f], corner[2, f] = min(a, min(b, c)), max(a, max(b, c))
         corner[1, f] = np.int32(np.int64(a) + np.int64(b) + np.int64(c) - corner[0, f] - corner[2, f])
-    spare = np.empty(count, np.int32)
-    counts = np.empty(vertex_count + 1, np.int64)
     for key in range(2, -1, -1):
         _sort_by(corner[key], order, spare, counts)
-    turns = np.zeros(count, np.int32)  # 1: keep as it is, -1: keep turned round, 0: drop
-    start = 0
+    turns[:] = 0  # 1: keep as it is, -1: keep turned round, 0: drop
+    start, own = 0, 0
     while start < count:
         first = order[start]
         stop, net = start, 0
@@ -144,26 +149,27 @@ def _find(parent, turned, f):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def orient(faces, vertex_count, open_edges):  # type: ignore[no-untyped-def]
-    """Turn faces in place so that patches agree, and write the boundary's directed edges; returns how many."""
+def orient(  # type: ignore[no-untyped-def]
+    faces, open_edges, low, high, order, spare, counts, parent, size, against, turned, twisted, flipped
+):
+    """Turn faces in place so that patches agree, and write the boundary's directed edges; returns how many.
+
+    To work with: low, high, order and spare (3 F,) int32, one for each edge of each face; counts (V + 1,) int64; for
+    each face parent and size of its patch and how many of that are wound against it, (F,) int64, and whether it is
+    wound against its parent, its patch cannot be oriented, and it is to be turned, (F,) bool.
+    """
     count = len(faces)
-    low, high = np.empty(3 * count, np.int32), np.empty(3 * count, np.int32)
-    order = np.empty(3 * count, np.int32)
     for f in range(count):
         for edge in range(3):
             a, b = faces[f, edge], faces[f, (edge + 1) % 3]
             low[3 * f + edge], high[3 * f + edge] = min(a, b), max(a, b)
             order[3 * f + edge] = 3 * f + edge
-    spare = np.empty(3 * count, np.int32)
-    counts = np.empty(vertex_count + 1, np.int64)
     _sort_by(high, order, spare, counts)
     _sort_by(low, order, spare, counts)
 
-    parent, size = np.empty(count, np.int64), np.empty(count, np.int64)
     for f in range(count):
-        parent[f], size[f] = f, 1
-    turned = np.zeros(count, np.bool_)
-    twisted = np.zeros(count, np.bool_)  # patches that cannot be oriented
+        parent[f], size[f], against[f] = f, 1, 0
+        turned[f], twisted[f] = False, False
     start = 0
     while start < 3 * count:
         stop = start + 1
@@ -186,11 +192,9 @@ def orient(faces, vertex_count, open_edges):  # type: ignore[no-untyped-def]
                 twisted[f] |= twisted[g]
         start = stop
 
-    against = np.zeros(count, np.int64)
     for f in range(count):
         root, is_turned = _find(parent, turned, f)
         against[root] += is_turned
-    flipped = np.zeros(count, np.bool_)
     for f in range(count):
         root, is_turned = _find(parent, turned, f)
         flipped[f] = not twisted[root] and is_turned != (2 * against[root] > size[root])

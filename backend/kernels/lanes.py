@@ -1,205 +1,153 @@
 """Sixteen float32 numbers as one value of a compiled function: what a loop over lanes says, without the loop.
 
-The compiler turns each operation into one AVX-512 instruction, two for AVX2, four for NEON. It neither has to prove
-that a loop can be vectorised nor to unroll it, so a kernel written this way also compiles in a fraction of the time.
-Lanes support + - * with one another and with a float32, which counts for every lane.
+LLVM turns each operation into one AVX-512 instruction, two for AVX2, four for NEON. It neither has to prove that a loop
+can be vectorised nor to unroll it. Lanes support + - * / with one another and with a number, which counts for every
+lane.
 """
 
-import operator
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import extending, types
-from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, Signature, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
 
-LANES = 16
-# Within compiled code an intrinsic is called without the context that its Python function takes first.
-intrinsic: Callable[[Callable[..., Any]], Any] = extending.intrinsic
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_PLACES = ir.VectorType(ir.IntType(32), LANES)
+from .compiler.emission import Operand
+from .compiler.expressions import Expressions, Operation
+from .compiler.values import FLOAT32, INT64, LANE_NUMBERS, LANES, Scalar, convert
+from .compiler.vocabulary import llvm_function
 
-
-class _Lanes(types.Type):
-    """The type of sixteen float32 within compiled code; it never leaves it."""
-
-
-_lanes = _Lanes("float32 in 16 lanes")
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: types.Type) -> None:
-        super().__init__(manager, kind, _VECTOR)
+__all__ = [
+    "LANES", "bits_below", "bits_up_to", "everywhere", "greater", "greatest_of", "least_of", "lesser",
+    "load", "lowest_bit", "root_of", "store", "two_to_the", "where_less",
+]  # fmt: skip
+INT32 = ir.IntType(32)
+PLACES = ir.VectorType(INT32, LANES)
+# Minimax coefficients, highest power first, of 2^(m - 1) for 1 ≤ m < 2: relative error 7.5e-8.
+TWO_TO_M_MINUS_1 = (
+    0.0018775766454339508, -0.0003985430646452348, 0.03864472379708403, 0.1078349376070821, 0.3537553156237962,
+    0.4982859144548166,
+)  # fmt: skip
 
 
-def _spread(builder: Any, kind: types.Type, value: Any) -> Any:
-    """A value as lanes: itself, or the same number in every lane."""
-    if kind == _lanes:
-        return value
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_PLACES, [0] * LANES))
+def _as_lanes(at: Expressions, value: Operand) -> Scalar:
+    return Scalar(LANE_NUMBERS, convert(at.builder, value, LANE_NUMBERS))
 
 
-def _define(operation: Callable[..., Any], instruction: str) -> None:
-    @infer_global(operation)
-    class _Operation(AbstractTemplate):
-        def generic(self, arguments: tuple[types.Type, ...], _: Any) -> Signature | None:
-            if len(arguments) != 2 or _lanes not in arguments or not set(arguments) <= {_lanes, types.float32}:
-                return None
-            return signature(_lanes, *arguments)
-
-    def lower(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        return getattr(builder, instruction)(*map(_spread, [builder] * 2, given.args, arguments))
-
-    for kinds in ((_lanes, _lanes), (_lanes, types.float32), (types.float32, _lanes)):
-        lower_builtin(operation, *kinds)(lower)
+def _address(at: Expressions, array: Operand, place: Operand) -> Any:
+    return at.builder.bitcast(at.address(array, place), LANE_NUMBERS.ir.as_pointer())
 
 
-for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
-    _define(_operation, _instruction)
+@Operation
+def load(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """load(array, place): the sixteen numbers from array[place] on, where place is a tuple."""
+    return Scalar(LANE_NUMBERS, at.builder.load(_address(at, *arguments), align=4))
 
 
-def _pointer(context: Any, builder: Any, array: types.Array, value: Any, kinds: Any, place: Any) -> Any:
-    """The address of array[place] as that of lanes; no index is checked or counted from the end."""
-    numbers = [
-        context.cast(builder, number, kind, types.intp)
-        for number, kind in zip(cgutils.unpack_tuple(builder, place), kinds, strict=True)
-    ]
-    view = context.make_array(array)(context, builder, value)
-    address = cgutils.get_item_pointer(context, builder, array, view, numbers, wraparound=False)
-    return builder.bitcast(address, ir.PointerType(_VECTOR))
+@Operation
+def store(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """store(array, place, lanes): write sixteen numbers to array[place] and the places after it."""
+    *where, lanes = arguments
+    at.builder.store(_as_lanes(at, lanes).ir, _address(at, *where), align=4)
 
 
-@intrinsic
-def load(context: Any, array: types.Type, place: types.Type) -> Any:
-    """The sixteen numbers from array[place] on, where place is a tuple; their memory must be contiguous."""
-
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        address = _pointer(context, builder, given.args[0], arguments[0], given.args[1], arguments[1])
-        return builder.load(address, align=4)
-
-    return _lanes(array, place), generate
+@Operation
+def everywhere(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """everywhere(number): the float32 in every lane."""
+    return _as_lanes(at, arguments[0])
 
 
-@intrinsic
-def store(context: Any, array: types.Type, place: types.Type, lanes: types.Type) -> Any:
-    """Write sixteen numbers to array[place] and the places after it."""
-
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        address = _pointer(context, builder, given.args[0], arguments[0], given.args[1], arguments[1])
-        builder.store(arguments[2], address, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, place, lanes), generate
+def _select(at: Expressions, comparison: str, a: Operand, b: Operand, then: Operand, otherwise: Operand) -> Scalar:
+    a, b, then, otherwise = (_as_lanes(at, value) for value in (a, b, then, otherwise))
+    return Scalar(LANE_NUMBERS, at.builder.select(at.compare(comparison, a, b), then.ir, otherwise.ir))
 
 
-@intrinsic
-def everywhere(context: Any, number: types.Type) -> Any:
-    """The float32 in every lane."""
-
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        return _spread(builder, types.float32, arguments[0])
-
-    return _lanes(types.float32), generate
+@Operation
+def lesser(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """lesser(a, b): the lesser of a and b in each lane."""
+    return _select(at, "<", *arguments, *arguments)
 
 
-@intrinsic
-def lesser(context: Any, a: types.Type, b: types.Type) -> Any:
-    """The lesser of a and b in each lane."""
-    return _lanes(a, b), _choosing("<")
+@Operation
+def greater(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """greater(a, b): the greater of a and b in each lane."""
+    return _select(at, ">", *arguments, *arguments)
 
 
-@intrinsic
-def greater(context: Any, a: types.Type, b: types.Type) -> Any:
-    """The greater of a and b in each lane."""
-    return _lanes(a, b), _choosing(">")
+@Operation
+def where_less(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """where_less(a, b, then, otherwise): in each lane `then` where a < b, else `otherwise`."""
+    return _select(at, "<", *arguments)
 
 
-def _choosing(comparison: str) -> Callable[..., Any]:
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        a, b = map(_spread, [builder] * 2, given.args, arguments)
-        return builder.select(builder.fcmp_ordered(comparison, a, b), a, b)
-
-    return generate
+@Operation
+def root_of(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """root_of(a): the square root of each lane."""
+    return llvm_function(at, "sqrt", arguments[0])
 
 
-@intrinsic
-def where_less(context: Any, a: types.Type, b: types.Type, then: types.Type, otherwise: types.Type) -> Any:
-    """In each lane `then` where a < b, else `otherwise`."""
+@Operation
+def two_to_the(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """two_to_the(a): 2 to the power of each lane, which must lie between -126 and 127; error below 2e-7 of it.
 
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        a, b, then, otherwise = (_spread(builder, *pair) for pair in zip(given.args, arguments, strict=True))
-        return builder.select(builder.fcmp_ordered("<", a, b), then, otherwise)
-
-    return _lanes(a, b, then, otherwise), generate
-
-
-@intrinsic
-def root_of(context: Any, a: types.Type) -> Any:
-    """The square root of each lane."""
-
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        kind = ir.FunctionType(_VECTOR, [_VECTOR])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.sqrt.v16f32"), arguments)
-
-    return _lanes(a), generate
+    A number's bits, taken as a whole one, are 2^23 times its logarithm to base 2, but for what a polynomial of the bits
+    of the fraction mends (N. N. Schraudolph, 1999).
+    """
+    build = at.builder
+    bits = build.fptosi(build.fmul(_as_lanes(at, arguments[0]).ir, _constant(LANE_NUMBERS.ir, 2.0**23)), PLACES)
+    fraction = build.or_(build.and_(bits, _constant(PLACES, 0x7FFFFF)), _constant(PLACES, 0x3F800000))
+    m = build.bitcast(fraction, LANE_NUMBERS.ir)  # 1 ≤ m < 2
+    power = _constant(LANE_NUMBERS.ir, TWO_TO_M_MINUS_1[0])
+    for coefficient in TWO_TO_M_MINUS_1[1:]:
+        product = build.fmul(power, m, flags=("contract",))
+        power = build.fadd(product, _constant(LANE_NUMBERS.ir, coefficient), flags=("contract",))
+    whole = build.and_(bits, _constant(PLACES, -0x800000))
+    return Scalar(LANE_NUMBERS, build.bitcast(build.add(build.bitcast(power, PLACES), whole), LANE_NUMBERS.ir))
 
 
-@intrinsic
-def least_of(context: Any, a: types.Type) -> Any:
-    """The least of the sixteen numbers."""
-    return types.float32(a), _reducing("<")
+def _constant(kind: Any, number: float) -> Any:
+    return ir.Constant(kind, [number] * LANES)
 
 
-@intrinsic
-def greatest_of(context: Any, a: types.Type) -> Any:
-    """The greatest of the sixteen numbers."""
-    return types.float32(a), _reducing(">")
+def _reduce(at: Expressions, comparison: str, lanes: Scalar) -> Scalar:
+    half = LANES // 2
+    while half:
+        turned = ir.Constant(PLACES, [(lane + half) % LANES for lane in range(LANES)])
+        other = Scalar(LANE_NUMBERS, at.builder.shuffle_vector(lanes.ir, lanes.ir, turned))
+        lanes = _select(at, comparison, lanes, other, lanes, other)
+        half //= 2
+    return Scalar(FLOAT32, at.builder.extract_element(lanes.ir, ir.Constant(INT32, 0)))
 
 
-def _reducing(comparison: str) -> Callable[..., Any]:
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        (values,) = arguments
-        half = LANES // 2
-        while half:
-            turned = [ir.Constant(ir.IntType(32), (lane + half) % LANES) for lane in range(LANES)]
-            other = builder.shuffle_vector(values, values, ir.Constant(_PLACES, turned))
-            values = builder.select(builder.fcmp_ordered(comparison, values, other), values, other)
-            half //= 2
-        return builder.extract_element(values, ir.Constant(ir.IntType(32), 0))
-
-    return generate
+@Operation
+def least_of(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """least_of(a): the least of the sixteen numbers."""
+    return _reduce(at, "<", arguments[0])
 
 
-@intrinsic
-def bits_below(context: Any, a: types.Type, b: types.Type) -> Any:
-    """A whole number whose bit n is set where lane n of a is less than that of b."""
-    return types.int64(a, b), _comparing("<")
+@Operation
+def greatest_of(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """greatest_of(a): the greatest of the sixteen numbers."""
+    return _reduce(at, ">", arguments[0])
 
 
-@intrinsic
-def bits_up_to(context: Any, a: types.Type, b: types.Type) -> Any:
-    """A whole number whose bit n is set where lane n of a is not greater than that of b."""
-    return types.int64(a, b), _comparing("<=")
+def _bits(at: Expressions, comparison: str, a: Operand, b: Operand) -> Scalar:
+    holds = at.compare(comparison, _as_lanes(at, a), _as_lanes(at, b))
+    return Scalar(INT64, at.builder.zext(at.builder.bitcast(holds, ir.IntType(LANES)), INT64.ir))
 
 
-def _comparing(comparison: str) -> Callable[..., Any]:
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        a, b = map(_spread, [builder] * 2, given.args, arguments)
-        bits = builder.bitcast(builder.fcmp_ordered(comparison, a, b), ir.IntType(LANES))
-        return builder.zext(bits, ir.IntType(64))
-
-    return generate
+@Operation
+def bits_below(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """bits_below(a, b): a whole number whose bit n is set where lane n of a is less than that of b."""
+    return _bits(at, "<", *arguments)
 
 
-@intrinsic
-def lowest_bit(context: Any, bits: types.Type) -> Any:
-    """The place of the lowest bit that is set in a whole number other than 0."""
+@Operation
+def bits_up_to(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """bits_up_to(a, b): a whole number whose bit n is set where lane n of a is not greater than that of b."""
+    return _bits(at, "<=", *arguments)
 
-    def generate(context: Any, builder: Any, given: Signature, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
-    return types.int64(types.int64), generate
+@Operation
+def lowest_bit(at: Expressions, arguments: Sequence[Operand]) -> Operand:
+    """lowest_bit(bits): the place of the lowest bit that is set in a whole number other than 0."""
+    bits = convert(at.builder, arguments[0], INT64)
+    return Scalar(INT64, at.builder.cttz(bits, ir.Constant(ir.IntType(1), 1)))

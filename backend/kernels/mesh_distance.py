@@ -50,11 +50,10 @@ def nearest_faces_of_arrays(points: np.ndarray, corners: np.ndarray) -> tuple[np
     points: (N, 3) float64. corners: (F, 3, 3) float64. Exact to float32 rounding of lengths about the mesh's size.
     """
     middle = (corners.min(axis=(0, 1)) + corners.max(axis=(0, 1))) / 2
-    corners = corners - middle
-    points = points - middle
+    corners, points = np.ascontiguousarray(corners - middle), np.ascontiguousarray(points - middle)
     tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
     frames = np.empty((len(corners), FRAME_SIZE), np.float32)
-    parallel_for(lambda start, stop: frame_triangles(corners, frames, start, stop), len(corners), 4096)
+    parallel_for(frame_triangles.on(corners, frames), len(corners), 4096)
 
     # Leaves as lanes: number by number, the same one of all the leaf's triangles side by side. A place left empty
     # repeats the leaf's first triangle.
@@ -68,7 +67,7 @@ def nearest_faces_of_arrays(points: np.ndarray, corners: np.ndarray) -> tuple[np
     face = np.empty(len(points), np.int64)
     weights = np.empty((len(points), 3), np.float32)
     parallel_for(
-        lambda start, stop: nearest_faces(points, order, corners, slots, lanes, low, high, face, weights, start, stop),
+        nearest_faces.on(points, order, corners, slots, lanes, low, high, face, weights),
         len(points),
         256,
     )

@@ -8,10 +8,9 @@ import torch
 from .block_tree import build_block_trees
 from .checks import check_cloud, check_lengths, check_same_batch, check_same_device
 from .devices import computing_device
-from .nearest_cpu import add_gradient, search, search_by_pairs
+from .nearest_cpu import MOST_NEIGHBORS, add_gradient, search, search_by_pairs
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # source, target and their lengths
-MOST_NEIGHBORS = 32
 PAIRS_UP_TO = 1536  # between clouds up to this size, looking at all pairs costs less than arranging and searching
 
 

@@ -1,13 +1,12 @@
 """Nearest neighbours on the CPU: a block of 16 queries at a time walks the targets' tree of boxes.
 
 The 16 queries of a block are neighbours, so they share one walk, and each comparison is one instruction for all of them
-(AVX-512; two for AVX2, four for NEON). Box distances are lower bounds in floating point too: rounding is monotonic, and
-both are the same expression. Nothing is allocated per query.
+(AVX-512; two for AVX2, four for NEON). Nothing is allocated per query.
 """
 
 import numpy as np
 
-from .block_tree import BlockTree
+from .block_tree import NOTHING, BlockTree, squared_to_boxes
 from .compiled import compiled
 from .lanes import (
     LANES,
@@ -21,28 +20,27 @@ from .lanes import (
     store,
     where_less,
 )
-from .threads import parallel_for
+from .threads import parallel_for, parallel_for_each
 
 INFINITE = np.float32(np.inf)
+MOST_NEIGHBORS = 32
 WIDE = 2 * LANES
 STACK = 12 * LANES  # a walk leaves at most 15 boxes behind on each level of the tree
 LARGEST = np.finfo(np.float32).max  # the distance of what has not been found yet
-NOTHING = np.float32(0)
 
 
 @compiled
 def _nearest_one(  # type: ignore[no-untyped-def]
-    queries, query_order, query_boxes, lengths, targets, target_order, target_boxes, level_start, first, last, near,
-    stack, squared, index,
+    queries, query_order, query_boxes, lengths, targets, target_order, target_boxes, level_start, squared, index,
+    first, last,
 ):  # fmt: skip
-    """The nearest target of every query in the blocks first … last - 1, counted through all clouds.
-
-    near: (16 + STACK,) float32, 16 numbers to work with and a stack's distances; stack: (2, STACK) int64, its boxes.
-    """
+    """The nearest target of every query in the blocks first … last - 1, counted through all clouds."""
+    near = np.empty(LANES, np.float32)
+    distance = np.empty(STACK, np.float32)
+    stack = np.empty((2, STACK), np.int64)
     top_level = len(level_start) - 2
     blocks = queries.shape[1]
     seed = cloud = -1
-    distance = near[LANES:]
     for place in range(first, last):
         block = place % blocks
         if place // blocks != cloud:
@@ -73,10 +71,7 @@ def _nearest_one(  # type: ignore[no-untyped-def]
             level, node = stack[0, top], stack[1, top]
             if level >= 0:
                 boxes = target_boxes[cloud, level_start[level] + node]
-                dx = greater(greater(load(boxes, (0, 0)) - high_x, low_x - load(boxes, (3, 0))), NOTHING)
-                dy = greater(greater(load(boxes, (1, 0)) - high_y, low_y - load(boxes, (4, 0))), NOTHING)
-                dz = greater(greater(load(boxes, (2, 0)) - high_z, low_z - load(boxes, (5, 0))), NOTHING)
-                between = dx * dx + dy * dy + dz * dz
+                between = squared_to_boxes(boxes, low_x, low_y, low_z, high_x, high_y, high_z)
                 store(near, (0,), between)
                 nearer = bits_below(between, bound)
                 base = top
@@ -117,24 +112,22 @@ def _nearest_one(  # type: ignore[no-untyped-def]
         store(near, (0,), which)
         for lane in range(min(LANES, lengths[cloud] - block * LANES)):
             four = int(near[lane])
-            seed, nearest, least = four >> 2, (four & 3) * 4, INFINITE
+            seed, nearest, closest = four >> 2, (four & 3) * 4, INFINITE
             for j in range((four & 3) * 4, (four & 3) * 4 + 4):
                 d = NOTHING
                 for axis in range(3):
                     step = queries[cloud, block, axis, lane] - targets[cloud, seed, axis, j]
                     d += step * step
-                if d < least:
-                    least, nearest = d, j
+                if d < closest:
+                    closest, nearest = d, j
             given = query_order[cloud, block * LANES + lane]
-            squared[cloud, given, 0], index[cloud, given, 0] = least, target_order[cloud, seed * LANES + nearest]
+            squared[cloud, given, 0], index[cloud, given, 0] = closest, target_order[cloud, seed * LANES + nearest]
 
 
 @compiled
-def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, rows, squared, index):  # type: ignore[no-untyped-def]
-    """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets.
-
-    rows: (4, 32) float32 to work with: x, y, z of the queries, and which eight targets hold the nearest.
-    """
+def _nearest_by_pairs(sources, targets, lengths, target_lengths, squared, index, first, last):  # type: ignore[no-untyped-def]
+    """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets."""
+    rows = np.empty((4, WIDE), np.float32)  # x, y, z of the queries, and which eight targets hold the nearest
     count = (sources.shape[1] + WIDE - 1) // WIDE
     for place in range(first, last):
         cloud, base = place // count, place % count * WIDE
@@ -178,14 +171,14 @@ def _nearest_by_pairs(sources, targets, lengths, target_lengths, first, last, ro
 
 @compiled
 def _nearest_several(  # type: ignore[no-untyped-def]
-    all_queries, query_order, lengths, all_targets, target_order, all_target_boxes, target_lengths, level_start,
-    first, last, squared, index,
+    all_queries, query_order, lengths, target_lengths, all_targets, target_order, all_target_boxes, level_start,
+    squared, index, first, last,
 ):  # fmt: skip
     """The k nearest targets of every query in the blocks first … last - 1; k is the last dimension of the results."""
     k = squared.shape[2]
     child = np.empty(LANES, np.float32)
-    best = np.empty(k, np.float32)
-    best_target = np.empty(k, np.int64)
+    best = np.empty(MOST_NEIGHBORS, np.float32)
+    best_target = np.empty(MOST_NEIGHBORS, np.int64)
     stack_near = np.empty(LANES * 12, np.float32)
     stack_level = np.empty(LANES * 12, np.int64)
     stack_node = np.empty(LANES * 12, np.int64)
@@ -268,26 +261,15 @@ def search(searches: list[Search]) -> None:
 
     All searches share the threads. Rows of points beyond a cloud's length are left as they are.
     """
-    offsets = np.cumsum([0] + [queries.points.shape[0] * queries.points.shape[1] for queries, *_ in searches])
-
-    def search_range(start: int, stop: int) -> None:
-        for (queries, targets, squared, index), offset, end in zip(searches, offsets, offsets[1:], strict=False):
-            first, last = max(start, offset) - offset, min(stop, end) - offset
-            if first >= last:
-                continue
-            if squared.shape[2] == 1:
-                _nearest_one(
-                    queries.points, queries.order, queries.boxes, queries.lengths, targets.points, targets.order,
-                    targets.boxes, targets.level_start, first, last, np.empty(LANES + STACK, np.float32),
-                    np.empty((2, STACK), np.int64), squared, index,
-                )  # fmt: skip
-            else:
-                _nearest_several(
-                    queries.points, queries.order, queries.lengths, targets.points, targets.order, targets.boxes,
-                    targets.lengths, targets.level_start, first, last, squared, index,
-                )  # fmt: skip
-
-    parallel_for(search_range, int(offsets[-1]), grain=32)
+    works = []
+    for queries, targets, squared, index in searches:
+        shared = (targets.points, targets.order, targets.boxes, targets.level_start, squared, index)
+        if squared.shape[2] == 1:
+            work = _nearest_one.on(queries.points, queries.order, queries.boxes, queries.lengths, *shared)
+        else:
+            work = _nearest_several.on(queries.points, queries.order, queries.lengths, targets.lengths, *shared)
+        works.append((work, queries.points.shape[0] * queries.points.shape[1]))
+    parallel_for_each(works, grain=32)
 
 
 PairSearch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -295,15 +277,10 @@ PairSearch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, n
 
 def search_by_pairs(searches: list[PairSearch]) -> None:
     """As `search` with k = 1, for (source (B, N, 3), target (B, M, 3), lengths, target_lengths, squared, index)."""
-    offsets = np.cumsum([0] + [len(source) * -(-source.shape[1] // WIDE) for source, *_ in searches])
-
-    def search_range(start: int, stop: int) -> None:
-        for (*clouds, squared, index), offset, end in zip(searches, offsets, offsets[1:], strict=False):
-            first, last = max(start, offset) - offset, min(stop, end) - offset
-            if first < last:
-                _nearest_by_pairs(*clouds, first, last, np.empty((4, WIDE), np.float32), squared, index)
-
-    parallel_for(search_range, int(offsets[-1]), grain=16)
+    parallel_for_each(
+        [(_nearest_by_pairs.on(*arrays), len(arrays[0]) * -(-arrays[0].shape[1] // WIDE)) for arrays in searches],
+        grain=16,
+    )
 
 
 def add_gradient(
@@ -311,8 +288,4 @@ def add_gradient(
     grad_source: np.ndarray, grad_target: np.ndarray,
 ) -> None:  # fmt: skip
     """Add to both gradients (B, ·, 3) that of Σ weight · squared distance; index and weight are (B, N, k)."""
-
-    def add_range(start: int, stop: int) -> None:
-        _add_gradient(source, target, index, weight, lengths, grad_source, grad_target, start, stop)
-
-    parallel_for(add_range, len(source))
+    parallel_for(_add_gradient.on(source, target, index, weight, lengths, grad_source, grad_target), len(source))

@@ -45,7 +45,7 @@ class _PoolNeighbors(torch.autograd.Function):
         shape = (*neighbors.shape[:2], values.shape[2])
         greatest, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
         place = np.empty(shape, np.int8)
-        parallel_for(lambda first, last: _pool(values, neighbors, greatest, total, place, first, last), len(values))
+        parallel_for(_pool.on(values, neighbors, greatest, total, place), len(values))
         ctx.neighbors, ctx.place = neighbors, place
         return torch.from_numpy(greatest).to(features.device), torch.from_numpy(total).to(features.device)
 
@@ -56,12 +56,10 @@ class _PoolNeighbors(torch.autograd.Function):
         of_greatest, of_total = gradients
         if of_greatest is not None:
             array = _contiguous(of_greatest)
-            parallel_for(
-                lambda first, last: _spread_greatest(array, ctx.neighbors, ctx.place, result, first, last), len(result)
-            )
+            parallel_for(_spread_greatest.on(array, ctx.neighbors, ctx.place, result), len(result))
         if of_total is not None:
             sums = _contiguous(of_total)
-            parallel_for(lambda first, last: _spread_total(sums, ctx.neighbors, result, first, last), len(result))
+            parallel_for(_spread_total.on(sums, ctx.neighbors, result), len(result))
         return torch.from_numpy(result).to(ctx.device), None
 
 

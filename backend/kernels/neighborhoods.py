@@ -41,11 +41,7 @@ def ball_query(
     wanted = np.ascontiguousarray(queries.detach().cpu().numpy())
     index = np.empty((*queries.shape[:2], most), np.int64)
     found = np.empty(queries.shape[:2], np.int64)
-    parallel_for(
-        lambda first, last: _collect(wanted, axes, np.float32(radius), index, found, first, last),
-        found.size,
-        64,
-    )
+    parallel_for(_collect.on(wanted, axes, np.float32(radius), index, found), found.size, 64)
     return torch.from_numpy(index).to(points.device), torch.from_numpy(found).to(points.device)
 
 

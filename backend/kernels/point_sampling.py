@@ -35,26 +35,29 @@ def farthest_points(
     # Axis by axis, so that neighbouring points fill one vector register.
     axes = np.ascontiguousarray(points.detach().cpu().numpy().transpose(0, 2, 1))
     chosen = np.empty((len(axes), count), np.int64)
-    parallel_for(lambda first, last: _choose(axes, valid.numpy(), start, chosen, first, last), len(axes))
+    squared = np.empty((len(axes), axes.shape[2]), np.float32)
+    parallel_for(_choose.on(axes, valid.numpy(), start, squared, chosen), len(axes))
     return torch.from_numpy(chosen).to(points.device)
 
 
+BLOCK = 1024  # the farthest is found block by block: a maximum is quick, its place need be looked for only once
+
+
 @compiled
-def _choose(axes, lengths, start, chosen, first, last):  # type: ignore[no-untyped-def]
-    """Fill chosen[first:last] for axes (B, 3, N) float32."""
-    block = 1024  # the farthest is found block by block: a maximum is quick, its place need be looked for only once
-    squared = np.empty(axes.shape[2], np.float32)
+def _choose(axes, lengths, start, all_squared, chosen, first, last):  # type: ignore[no-untyped-def]
+    """Fill chosen[first:last] for axes (B, 3, N) float32; all_squared (B, N) float32 is to work with."""
     for b in range(first, last):
         n = lengths[b]
         xs, ys, zs = axes[b, 0], axes[b, 1], axes[b, 2]
+        squared = all_squared[b]
         squared[:n] = np.float32(np.inf)
         latest = start
         chosen[b, 0] = start
         for turn in range(1, chosen.shape[1]):
             x, y, z = xs[latest], ys[latest], zs[latest]
             farthest, farthest_block = np.float32(-1), 0
-            for begin in range(0, n, block):
-                end = min(begin + block, n)
+            for begin in range(0, n, BLOCK):
+                end = min(begin + BLOCK, n)
                 own = squared[begin:end]
                 bx, by, bz = xs[begin:end], ys[begin:end], zs[begin:end]
                 greatest = np.float32(-1)

@@ -19,14 +19,21 @@ def rasterize(corners: np.ndarray, inverse_depths: np.ndarray, size: int) -> tup
     """
     face = np.full((size, size), -1, np.int32)
     weights = np.zeros((size, size, 3))
-    _fill(np.ascontiguousarray(corners, np.float64), np.ascontiguousarray(inverse_depths, np.float64), face, weights)
+    nearest = np.zeros((size, size))
+    _fill(
+        np.ascontiguousarray(corners, np.float64),
+        np.ascontiguousarray(inverse_depths, np.float64),
+        nearest,
+        face,
+        weights,
+    )
     return face, weights
 
 
 @compiled
-def _fill(corners, inverse_depths, face, weights):  # type: ignore[no-untyped-def]
+def _fill(corners, inverse_depths, nearest, face, weights):  # type: ignore[no-untyped-def]
+    """nearest: (size, size) float64, the greatest inverse depth at each pixel so far."""
     size = face.shape[0]
-    nearest = np.zeros((size, size))
     for f in range(len(corners)):
         ax, ay = corners[f, 0, 0], corners[f, 0, 1]
         bx, by = corners[f, 1, 0], corners[f, 1, 1]

@@ -11,14 +11,10 @@ The fans are few, and only near a large hole does their winding number round to 
 count as the right way round, and a hole is closed where the solid angle is half of the sphere (Jacobson et al. 2013).
 """
 
-import numba
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, compiled_exactly
 from .face_orientation import OrientedFaces
-
-# Two triangles must compute the same crossing for the edge they share: no fast-math liberties here.
-exactly = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 def closing_fans(surface: OrientedFaces) -> np.ndarray:
@@ -27,7 +23,8 @@ def closing_fans(surface: OrientedFaces) -> np.ndarray:
     if len(edges) == 0:
         return np.empty((0, 3, 3))
     loops = np.empty((len(edges), 3), np.int32)
-    loops = loops[: split_into_loops(edges, len(surface.vertices), loops)]
+    room = np.empty((3, len(surface.vertices) + 1), np.int64)
+    loops = loops[: split_into_loops(edges, loops, *room, *np.empty((2, len(edges) + 1), np.int32))]
     start, end = surface.vertices[loops[:, 0]], surface.vertices[loops[:, 1]]
     sizes = np.bincount(loops[:, 2])[:, None]
     middle = np.stack([np.bincount(loops[:, 2], weights=start[:, axis]) for axis in range(3)], axis=1) / sizes
@@ -35,29 +32,29 @@ def closing_fans(surface: OrientedFaces) -> np.ndarray:
 
 
 @compiled
-def split_into_loops(edges, vertex_count, loops):  # type: ignore[no-untyped-def]
+def split_into_loops(edges, loops, first, unused, place, following, path):  # type: ignore[no-untyped-def]
     """Order directed edges (E, 2) into closed loops that visit no vertex twice: rows start, end, loop number.
 
     Every vertex must begin as many edges as it ends, as a boundary's do. Loops of two edges cancel and are left out.
     Returns the number of rows written.
+
+    To work with, each with room for one more than there are vertices: first, the place of a vertex's first edge;
+    unused, that of its first unused one; place on the current path, int64. The same for edges: following, the end of
+    each edge; path, int32.
     """
-    count = len(edges)
-    first = np.zeros(vertex_count + 1, np.int64)
+    count, vertex_count = len(edges), len(first) - 1
+    first[:] = 0
     for e in range(count):
         first[edges[e, 0] + 1] += 1
     for v in range(vertex_count):
         first[v + 1] += first[v]
-    following = np.empty(count, np.int32)
-    unused = np.empty(vertex_count, np.int64)
     for v in range(vertex_count):
         unused[v] = first[v]
     for e in range(count):
         following[unused[edges[e, 0]]] = edges[e, 1]
         unused[edges[e, 0]] += 1
-    place = np.empty(vertex_count, np.int64)  # on the current path
     for v in range(vertex_count):
         unused[v], place[v] = first[v], -1
-    path = np.empty(count + 1, np.int32)
     written, loop = 0, 0
     for e in range(count):
         length = 1
@@ -87,13 +84,16 @@ def split_into_loops(edges, vertex_count, loops):  # type: ignore[no-untyped-def
     return written
 
 
-@exactly
+@compiled_exactly
 def _edge_crossing(y0, z0, y1, z1, row):  # type: ignore[no-untyped-def]
-    """Where the edge from the lower end (y0, z0) to the higher (y1, z1) crosses y = row."""
+    """Where the edge from the lower end (y0, z0) to the higher (y1, z1) crosses y = row.
+
+    Two triangles must compute the same for the edge that they share, so no liberties are taken with rounding.
+    """
     return z0 + (row - y0) * ((z1 - z0) / (y1 - y0))
 
 
-@exactly
+@compiled_exactly
 def list_crossings(corners, planes, rows, columns, starts, crossings):  # type: ignore[no-untyped-def]
     """Where columns of nodes along x cross the triangles corners (F, 3, 3) float64, in cells, by plane.
 

@@ -110,7 +110,7 @@ def _on_grid(vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, band: floa
 
         distance = grid_distances_on_cuda(vertices, faces, grid.origin, grid.spacing, grid.shape, band).cpu().numpy()
     else:
-        corners = in_cells[faces.cpu().numpy()]
+        corners = in_cells[np.ascontiguousarray(faces.cpu().numpy())]
         distance = _distances(corners, grid) if band is None else _band_distances(corners, grid, band)
     _apply_sign(OrientedFaces(in_cells, surface.faces, surface.open_edges), distance)
     return torch.from_numpy(distance).to(vertices.device)
@@ -131,7 +131,7 @@ def _band_distances(corners: np.ndarray, grid: Grid, band: float) -> np.ndarray:
     thickness = min(max(1, SLAB_BYTES // (4 * rows * padded)), planes)
     slabs = -(-planes // thickness)
     frames = np.empty((len(corners), FRAME_SIZE), np.float32)
-    parallel_for(lambda start, stop: frame_triangles(corners, frames, start, stop), len(corners), 4096)
+    parallel_for(frame_triangles.on(corners, frames), len(corners), 4096)
     starts = np.empty(slabs + 1, np.int64)
     members = np.empty(2 * len(corners), np.int32)
     needed = list_by_slab(corners, band, thickness, slabs, starts, members)

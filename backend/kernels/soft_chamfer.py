@@ -12,7 +12,7 @@ from .checks import check_cloud, check_lengths, check_same_batch, check_same_dev
 from .devices import computing_device
 from .nearest import as_array
 from .nearest_cpu import search
-from .soft_chamfer_cpu import pull_on_targets, sum_over_targets
+from .soft_chamfer_cpu import FLOAT32_ROUNDING, pull_on_targets, sum_over_targets
 
 FLOAT32_DIGITS = 17.0  # exp(-17) is below float32's precision
 
@@ -112,6 +112,8 @@ def _soft_minima_cpu(a: BlockTree, b: BlockTree, temperature: float, reaches: tu
         sides.append((nearest, torch.zeros(shape), torch.zeros(shape), torch.zeros(*shape, 3)))
         searches.append((queries, targets, nearest.numpy()[..., None], index))
     search(searches)
+    for nearest, *_ in sides:  # so that the nearest target, however its distance is rounded, is not beyond the nearest
+        nearest *= 1 + FLOAT32_ROUNDING
     for (queries, targets), side, reach in zip(pairs, sides, reaches, strict=True):
         sum_over_targets(queries, targets, side[0].numpy(), temperature, reach, *(part.numpy() for part in side[1:]))
     return sides

@@ -6,6 +6,7 @@ import torch
 
 from .cuda import CudaKernel
 from .nearest_cuda import search_cuda
+from .soft_chamfer_cpu import FLOAT32_ROUNDING
 
 THREADS = 128
 
@@ -36,7 +37,7 @@ extern "C" __global__ void soft_minima(
         for (int j = 0; j < count; ++j) {
             float4 p = tile[j];
             float dx = x - p.x, dy = y - p.y, dz = z - p.z;
-            float d = dx * dx + dy * dy + dz * dz - least;
+            float d = fmaxf(dx * dx + dy * dy + dz * dz - least, 0.0f);
             float e = exp2f(d * scale), ed = e * d;
             total += e; mean += ed;
             gx += e * dx; gy += e * dy; gz += e * dz;
@@ -77,7 +78,7 @@ extern "C" __global__ void pull_on_targets(
         for (int k = 0; k < count; ++k) {
             float4 t = tile[k];
             float dx = x - t.x, dy = y - t.y, dz = z - t.z;
-            float d = dx * dx + dy * dy + dz * dz - t.w;
+            float d = fmaxf(dx * dx + dy * dy + dz * dz - t.w, 0.0f);
             float e = exp2f(d * scale) * (factor_p[k] - factor_q[k] * d);
             gx += e * dx; gy += e * dy; gz += e * dz;
         }
@@ -109,7 +110,7 @@ def soft_minima_cuda(
     a, b = a.detach().contiguous(), b.detach().contiguous()
     sides = []
     for queries, targets, count, target_count in ((a, b, a_count, b_count), (b, a, b_count, a_count)):
-        nearest = search_cuda(queries, targets, count, target_count, 1)[0][..., 0].contiguous()
+        nearest = search_cuda(queries, targets, count, target_count, 1)[0][..., 0] * (1 + FLOAT32_ROUNDING)
         weight, value, pull = torch.zeros_like(nearest), torch.zeros_like(nearest), torch.zeros_like(queries)
         counts = [lengths.to(a.device) for lengths in (count, target_count)]
         (batch, n, _), m = queries.shape, targets.shape[1]

@@ -1,8 +1,7 @@
 """One pool of threads for serial kernels that release the interpreter's lock.
 
-Numba's own threading layers are not used: `workqueue` aborts the process when two Python threads call it, and OpenMP
-kills forked children. Here every call brings its own worker (the calling thread), so calls from several threads, calls
-from inside a running kernel and calls after a fork all finish.
+Every call brings its own worker (the calling thread), so calls from several threads, calls from inside a running kernel
+and calls after a fork all finish; OpenMP's threads would not survive the fork.
 """
 
 import os
@@ -10,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import accumulate
 
 import torch
 
@@ -44,6 +44,19 @@ def parallel_for(work: Callable[[int, int], None], count: int, grain: int = 1) -
         wait(running)
     for future in running:
         future.result()
+
+
+def parallel_for_each(works: list[tuple[Callable[[int, int], None], int]], grain: int = 1) -> None:
+    """`parallel_for` over several pieces of work with their counts, which share the threads."""
+    ends = list(accumulate(count for _, count in works))
+
+    def work_on(start: int, stop: int) -> None:
+        for (work, count), end in zip(works, ends, strict=True):
+            first, last = max(start, end - count), min(stop, end)
+            if first < last:
+                work(first - end + count, last - end + count)
+
+    parallel_for(work_on, ends[-1], grain)
 
 
 def _drain(work: Callable[[int, int], None], ranges: deque[tuple[int, int]]) -> None:

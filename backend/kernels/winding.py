@@ -39,12 +39,10 @@ def winding_number(
 
 def winding_of_arrays(points: np.ndarray, corners: np.ndarray, far: float = FAR) -> np.ndarray:
     """On the CPU: winding numbers (N,) float64 at points (N, 3) float64 of triangles (F, 3, 3) float64."""
-    tree = build_winding_tree(corners)
+    tree, points = build_winding_tree(corners), np.ascontiguousarray(points)
     winding = np.empty(len(points))
     parallel_for(
-        lambda start, stop: winding_at_points(
-            tree.corners, tree.tree.order, tree.dipoles, points, far, winding, start, stop
-        ),
+        winding_at_points.on(tree.corners, tree.tree.order, tree.dipoles, points, float(far), winding),
         len(points),
         256,
     )

@@ -73,7 +73,7 @@ def test_blenders_python_settings_do_not_reach_the_worker(runtime, monkeypatch, 
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("PYTHONHOME", "/elsewhere")
     assert not {"PYTHONPATH", "PYTHONHOME"} & set(runtime.child_environment(None))
-    assert runtime.child_environment(tmp_path)["NUMBA_CACHE_DIR"].startswith(str(tmp_path))
+    assert runtime.child_environment(tmp_path)["GEN3D_KERNEL_CACHE"].startswith(str(tmp_path))
 
 
 def test_the_check_of_this_interpreter_agrees_with_what_is_installed(runtime):

@@ -93,6 +93,21 @@ def test_soft_chamfer_tends_to_chamfer() -> None:
     torch.testing.assert_close(soft_chamfer_distance(a, b, 1e-9), chamfer_distance(a, b), rtol=1e-5, atol=1e-8)
 
 
+def test_a_far_point_and_a_small_temperature_give_finite_gradients() -> None:
+    # The far point's squared distance is rounded by far more than the temperature.
+    a, b = clouds("random", 40), clouds("random", 50, seed=1)
+    a[:, 0] = 1e3
+    a, b = a.requires_grad_(), b.requires_grad_()
+    distance = soft_chamfer_distance(a, b, 1e-6)
+    distance.backward()
+    torch.testing.assert_close(distance, chamfer_distance(a, b), rtol=1e-5, atol=0)
+    assert a.grad is not None and b.grad is not None
+    assert a.grad.isfinite().all() and b.grad.isfinite().all()
+    # The far point is drawn straight towards the cloud, and what draws it is drawn as much.
+    torch.testing.assert_close(a.grad[:, 0], torch.full((2, 3), 2 * 1e3 / 40 / 2), rtol=5e-3, atol=0)
+    torch.testing.assert_close(a.grad.sum(1), -b.grad.sum(1), rtol=1e-4, atol=1e-4)
+
+
 def test_soft_chamfer_gradient_agrees_with_finite_differences() -> None:
     a, b = clouds("random", 12, batch=1).requires_grad_(), clouds("random", 9, batch=1, seed=1).requires_grad_()
 
