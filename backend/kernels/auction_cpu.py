@@ -22,12 +22,13 @@ from .lanes import (
 from .threads import parallel_for
 
 ROWS = 8  # targets are laid out in 8 rows, so that a minimum by column needs no reduction across lanes
-PRICE, VALUE = 3, 4  # rows of the board, see _Room
+PRICE, VALUE = 3, 4  # layers of the board, see `auction`
 KEPT = 32  # the most targets that a bidder remembers
 FEWEST = 10  # the width of the list's values is steered to lists between these sizes
 PLENTY = 24
 UNREACHABLE = np.float32(3e38)
 LARGE = np.float32(np.inf)
+NOTHING = np.float32(0)
 FIRST_STEP = 0.05  # the first eps, in mean costs of the pairs as given
 SHRINK = 8.0  # the largest step from one eps to the next
 FLOAT32_STEP = 2.0**-21  # four rounding errors: no bid raises a price by less than this share of the largest value
@@ -84,11 +85,11 @@ def _look_at_all(x, y, z, plain, board, column, width, kept_target, kept_cost, f
 
 
 @compiled
-def _two_best(kept_target, kept_cost, count, price):  # type: ignore[no-untyped-def]
+def _two_best(kept_target, kept_cost, count, board):  # type: ignore[no-untyped-def]
     """The least cost plus price on a list, the second least, and the place of the least."""
     best, second, place = LARGE, LARGE, 0
     for k in range(count):
-        value = kept_cost[k] + price[kept_target[k]]
+        value = kept_cost[k] + board[PRICE, 0, kept_target[k]]  # the rows lie one behind the other
         if value < best:
             best, second, place = value, best, k
         elif value < second:
@@ -98,9 +99,9 @@ def _two_best(kept_target, kept_cost, count, price):  # type: ignore[no-untyped-
 
 @compiled
 def _auction(  # type: ignore[no-untyped-def]
-    a, plain, epsilon, eps, most, board, price, column, kept_target, kept_cost, whole, real, owner
+    a, plain, epsilon, eps, most, board, column, kept_target, kept_cost, whole, real, owner
 ):
-    """Bid until the total is proven; returns total cost and a lower bound of the optimum. Arrays: see `_Room`."""
+    """Bid until the total is proven; returns total cost and a lower bound of the optimum. Arrays: see `auction`."""
     n = len(a)
     kept_count, own, waiting = whole[0], whole[1], whole[2]
     complete_to, own_cost, slack = real[0], real[1], real[2]
@@ -117,16 +118,16 @@ def _auction(  # type: ignore[no-untyped-def]
         while left > 0:
             left -= 1
             i = waiting[left]
-            best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
+            best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], board)
             if kept_count[i] == 0 or second > complete_to[i]:
                 kept_count[i], complete_to[i], width = _look_at_all(
                     a[i, 0], a[i, 1], a[i, 2], plain, board, column, width, kept_target[i], kept_cost[i], fewest
                 )
-                best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
+                best, second, place = _two_best(kept_target[i], kept_cost[i], kept_count[i], board)
             if second == LARGE:  # the only target there is
                 second = best
             j = kept_target[i, place]
-            price[j] += second - best + raise_by
+            board[PRICE, 0, j] += second - best + raise_by
             loser = owner[j]
             owner[j] = i
             own[i], own_cost[i] = j, kept_cost[i, place]
@@ -137,16 +138,17 @@ def _auction(  # type: ignore[no-untyped-def]
         # Everyone has a target: measure the gap to the dual, and free those whose target is no longer good enough.
         primal, dual, largest = np.float64(0), np.float64(0), np.float64(0)
         for j in range(n):
-            dual -= np.float64(price[j])
-            largest = max(largest, np.float64(price[j]))
+            price = np.float64(board[PRICE, 0, j])
+            dual -= price
+            largest = max(largest, price)
         for i in range(n):
-            best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
+            best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], board)
             if best > complete_to[i]:
                 kept_count[i], complete_to[i], width = _look_at_all(
                     a[i, 0], a[i, 1], a[i, 2], plain, board, column, width, kept_target[i], kept_cost[i], fewest
                 )
-                best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], price)
-            slack[i] = own_cost[i] + price[own[i]] - best
+                best, _, _ = _two_best(kept_target[i], kept_cost[i], kept_count[i], board)
+            slack[i] = own_cost[i] + board[PRICE, 0, own[i]] - best
             primal += np.float64(own_cost[i])
             dual += np.float64(best)
         dual -= n * (largest + most) * FLOAT32_STEP / 2  # what rounding can have added
@@ -163,39 +165,54 @@ def _auction(  # type: ignore[no-untyped-def]
                 own[i] = -1
 
 
-class _Room:
-    """The arrays that an auction works in, for the targets b (N, 3) float32.
-
-    board: (5, ROWS, columns) float32: x, y, z of the targets, their prices, and cost plus price for one bidder.
-    price: the prices once more, flat. column: (columns,) float32, the least of each column of the board.
-    kept_target (N, KEPT) int32, kept_cost (N, KEPT) float32: each bidder's list.
-    whole: (3, N) int64: the length of that list, the target that the bidder holds, and who waits for one.
-    real: (3, N) float32: up to which value the list is complete, what the own target costs, and how far from the best
-    it is. owner: (ROWS · columns,) int64, who holds each target.
-    """
-
-    def __init__(self, b: np.ndarray) -> None:
-        n = len(b)
-        columns = -(-n // (ROWS * LANES)) * LANES
-        self.board = np.zeros((5, ROWS, columns), np.float32)
-        targets = self.board[:3].reshape(3, -1)
-        targets[:, :n], targets[:, n:] = b.T, b[-1:].T
-        self.price = self.board[PRICE].reshape(-1)
-        self.price[n:] = UNREACHABLE
-        self.column = np.empty(columns, np.float32)
-        self.kept_target = np.empty((n, KEPT), np.int32)
-        self.kept_cost = np.empty((n, KEPT), np.float32)
-        self.whole = np.zeros((3, n), np.int64)
-        self.whole[1] = -1
-        self.real = np.zeros((3, n), np.float32)
-        self.owner = np.full(ROWS * columns, -1, np.int64)
-
-    @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """What the compiled function takes."""
-        return (
-            self.board, self.price, self.column, self.kept_target, self.kept_cost, self.whole, self.real, self.owner
+@compiled
+def _assign(  # type: ignore[no-untyped-def]
+    a,
+    b,
+    plain,
+    epsilon,
+    board,
+    column,
+    kept_target,
+    kept_cost,
+    whole,
+    real,
+    owner,
+    assignment,
+    lower_bound,
+    first,
+    last,
+):
+    """Fill assignment and lower_bound for the pairs first … last - 1 of a and b (B, N, 3); arrays: see `auction`."""
+    n = a.shape[1]
+    for pair in range(first, last):
+        layers = board[pair]
+        columns = layers.shape[2]
+        for j in range(ROWS * columns):
+            r, c = j // columns, j % columns
+            for axis in range(3):
+                layers[axis, r, c] = b[pair, min(j, n - 1), axis]
+            layers[PRICE, r, c] = NOTHING if j < n else UNREACHABLE
+            owner[pair, j] = -1
+        # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
+        total, most = 0.0, 0.0
+        for i in range(n):
+            whole[pair, 0, i], whole[pair, 1, i] = 0, -1
+            real[pair, 0, i] = NOTHING
+            cost = 0.0
+            for axis in range(3):
+                step = np.float64(a[pair, i, axis]) - np.float64(b[pair, i, axis])
+                cost += step * step
+            cost = np.sqrt(cost) if plain else cost
+            total += cost
+            most = max(most, cost)
+        _, lower = _auction(
+            a[pair], plain, epsilon, total / n * FIRST_STEP, most, layers, column[pair], kept_target[pair],
+            kept_cost[pair], whole[pair], real[pair], owner[pair],
         )  # fmt: skip
+        for i in range(n):
+            assignment[pair, i] = whole[pair, 1, i]
+        lower_bound[pair] = lower / n
 
 
 def auction(
@@ -205,18 +222,21 @@ def auction(
 
     plain: the cost is the distance, else its square. epsilon: stop once the total is proven to be within 1 + epsilon of
     the optimum. Fills assignment (B, N) int64 and lower_bound (B,) float64, of the optimum's mean cost.
+
+    The auction of each pair works in
+    board (5, ROWS, columns) float32: x, y, z of the targets, their prices, and cost plus price for one bidder;
+    column (columns,) float32: the least of each column of the board;
+    kept_target (N, KEPT) int32, kept_cost (N, KEPT) float32: each bidder's list;
+    whole (3, N) int64: the length of that list, the target that the bidder holds, and who waits for one;
+    real (3, N) float32: up to which value the list is complete, what the own target costs, and how far from the best it
+    is; owner (ROWS · columns,) int64: who holds each target.
     """
-
-    def assign_range(start: int, stop: int) -> None:
-        for pair in range(start, stop):
-            room = _Room(b[pair])
-            # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
-            costs = np.square(np.subtract(a[pair], b[pair], dtype=np.float64)).sum(axis=1)
-            if plain:
-                costs = np.sqrt(costs)
-            eps, most = float(costs.mean()) * FIRST_STEP, float(costs.max())
-            _, lower = _auction(a[pair], plain, epsilon, eps, most, *room.arrays)
-            assignment[pair] = room.whole[1]
-            lower_bound[pair] = lower / len(a[pair])
-
-    parallel_for(assign_range, len(a))
+    pairs, n = a.shape[:2]
+    columns = -(-n // (ROWS * LANES)) * LANES
+    work = _assign.on(
+        a, b, plain, float(epsilon), np.empty((pairs, 5, ROWS, columns), np.float32),
+        np.empty((pairs, columns), np.float32), np.empty((pairs, n, KEPT), np.int32),
+        np.empty((pairs, n, KEPT), np.float32), np.empty((pairs, 3, n), np.int64), np.empty((pairs, 3, n), np.float32),
+        np.empty((pairs, ROWS * columns), np.int64), assignment, lower_bound,
+    )  # fmt: skip
+    parallel_for(work, pairs)
