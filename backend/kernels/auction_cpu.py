@@ -199,11 +199,11 @@ def _assign(  # type: ignore[no-untyped-def]
         for i in range(n):
             whole[pair, 0, i], whole[pair, 1, i] = 0, -1
             real[pair, 0, i] = NOTHING
-            cost = 0.0
+            squared = 0.0
             for axis in range(3):
                 step = np.float64(a[pair, i, axis]) - np.float64(b[pair, i, axis])
-                cost += step * step
-            cost = np.sqrt(cost) if plain else cost
+                squared += step * step
+            cost = np.sqrt(squared) if plain else squared
             total += cost
             most = max(most, cost)
         _, lower = _auction(

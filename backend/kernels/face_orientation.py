@@ -16,11 +16,13 @@ from .compiled import compiled
 class OrientedFaces:
     """vertices: (V, 3) float64 as given. faces: (F, 3) int32 into them, each set of corners once, edge neighbours wound
     alike where the surface can be oriented. open_edges: (E, 2) int32, the directed edges that the faces leave
-    uncovered: the boundary of the surface as a chain, an edge as often as it is uncovered."""
+    uncovered: the boundary of the surface as a chain, an edge as often as it is uncovered. patch_sizes: (E,) int32, of
+    how many faces, joined by edges of exactly two, the patch consists that each open edge bounds."""
 
     vertices: np.ndarray
     faces: np.ndarray
     open_edges: np.ndarray
+    patch_sizes: np.ndarray
 
 
 def orient_faces(vertices: np.ndarray, faces: np.ndarray) -> OrientedFaces:
@@ -42,8 +44,9 @@ def orient_faces(vertices: np.ndarray, faces: np.ndarray) -> OrientedFaces:
     open_edges = np.empty((3 * len(kept), 2), np.int32)
     edges = np.empty((4, 3 * len(kept)), np.int32)
     patches, marks = np.empty((3, len(kept)), np.int64), np.empty((3, len(kept)), np.bool_)
-    count = orient(kept, open_edges, *edges, counts, *patches, *marks)
-    return OrientedFaces(vertices, kept, open_edges[:count].copy())
+    patch_sizes = np.empty(3 * len(kept), np.int32)
+    count = orient(kept, open_edges, patch_sizes, *edges, counts, *patches, *marks)
+    return OrientedFaces(vertices, kept, open_edges[:count].copy(), patch_sizes[:count].copy())
 
 
 def _table_size(count: int) -> int:
@@ -150,9 +153,11 @@ def _find(parent, turned, f):  # type: ignore[no-untyped-def]
 
 @compiled
 def orient(  # type: ignore[no-untyped-def]
-    faces, open_edges, low, high, order, spare, counts, parent, size, against, turned, twisted, flipped
+    faces, open_edges, patch_sizes, low, high, order, spare, counts, parent, size, against, turned, twisted, flipped
 ):
-    """Turn faces in place so that patches agree, and write the boundary's directed edges; returns how many.
+    """Turn faces in place so that patches agree; write the boundary's directed edges and their patches' sizes.
+
+    Returns how many edges that is.
 
     To work with: low, high, order and spare (3 F,) int32, one for each edge of each face; counts (V + 1,) int64; for
     each face parent and size of its patch and how many of that are wound against it, (F,) int64, and whether it is
@@ -211,6 +216,8 @@ def orient(  # type: ignore[no-untyped-def]
         for _ in range(abs(net)):
             open_edges[written, 0] = low[order[start]] if net > 0 else high[order[start]]
             open_edges[written, 1] = high[order[start]] if net > 0 else low[order[start]]
+            root, _ = _find(parent, turned, order[start] // 3)
+            patch_sizes[written] = size[root]
             written += 1
         start = stop
     for f in range(count):

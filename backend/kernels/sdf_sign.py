@@ -9,6 +9,9 @@ again:
 The fans are few, and only near a large hole does their winding number round to anything but 0. A node is inside where
 |winding(surface)| > 1/2, that is where the crossings differ from the fans' winding number rounded: inside-out parts
 count as the right way round, and a hole is closed where the solid angle is half of the sphere (Jacobson et al. 2013).
+
+The fan over a small hole, where a face or a few are missing, restores what was there better than that rule, which
+gives way wherever a large face is missing. Such fans become part of the surface.
 """
 
 import numpy as np
@@ -16,23 +19,40 @@ import numpy as np
 from .compiled import compiled, compiled_exactly
 from .face_orientation import OrientedFaces
 
+SMALL_HOLE = 8  # edges around the largest hole that is filled
+ROOM_PER_EDGE = 2  # a hole is in a patch of at least as many faces for each of its edges, else it may be a sheet's rim
 
-def closing_fans(surface: OrientedFaces) -> np.ndarray:
-    """Triangles (E, 3, 3) float64 that close the surface; the first edge of each lies on its boundary."""
+
+def closing_fans(surface: OrientedFaces) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles (E, 3, 3) float64 that close the surface: those that fill small holes, then those over other openings.
+
+    The first edge of each lies on the surface's boundary.
+    """
+    loops = boundary_loops(surface)
+    if len(loops) == 0:
+        return np.empty((0, 3, 3)), np.empty((0, 3, 3))
+    start, end = surface.vertices[loops[:, 0]], surface.vertices[loops[:, 1]]
+    sizes = np.bincount(loops[:, 2])
+    middle = np.stack([np.bincount(loops[:, 2], weights=start[:, axis]) for axis in range(3)], axis=1) / sizes[:, None]
+    fans = np.stack([end, start, middle[loops[:, 2]]], axis=1)
+    patch_of_vertex = np.full(len(surface.vertices), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(patch_of_vertex, surface.open_edges[:, 0], surface.patch_sizes)
+    patch = np.full(len(sizes), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(patch, loops[:, 2], patch_of_vertex[loops[:, 0]])
+    fills = ((sizes <= SMALL_HOLE) & (ROOM_PER_EDGE * sizes <= patch))[loops[:, 2]]
+    return fans[fills], fans[~fills]
+
+
+def boundary_loops(surface: OrientedFaces) -> np.ndarray:
+    """The boundary as loops that visit no vertex twice: rows start, end, number of the loop, (E, 3) int32."""
     edges = surface.open_edges
-    if len(edges) == 0:
-        return np.empty((0, 3, 3))
     loops = np.empty((len(edges), 3), np.int32)
     room = np.empty((3, len(surface.vertices) + 1), np.int64)
-    loops = loops[: split_into_loops(edges, loops, *room, *np.empty((2, len(edges) + 1), np.int32))]
-    start, end = surface.vertices[loops[:, 0]], surface.vertices[loops[:, 1]]
-    sizes = np.bincount(loops[:, 2])[:, None]
-    middle = np.stack([np.bincount(loops[:, 2], weights=start[:, axis]) for axis in range(3)], axis=1) / sizes
-    return np.stack([end, start, middle[loops[:, 2]]], axis=1)
+    return loops[: _split_into_loops(edges, loops, *room, *np.empty((2, len(edges) + 1), np.int32))]
 
 
 @compiled
-def split_into_loops(edges, loops, first, unused, place, following, path):  # type: ignore[no-untyped-def]
+def _split_into_loops(edges, loops, first, unused, place, following, path):  # type: ignore[no-untyped-def]
     """Order directed edges (E, 2) into closed loops that visit no vertex twice: rows start, end, loop number.
 
     Every vertex must begin as many edges as it ends, as a boundary's do. Loops of two edges cancel and are left out.

@@ -1,6 +1,6 @@
 """Signed distance to a triangle mesh, at points or on a grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -65,8 +65,8 @@ def mesh_to_sdf(
     vertices' device and in the vertices' unit.
 
     The magnitude is the exact distance to the faces as given. The sign is that of the generalised winding number after
-    repeated faces were taken once and neighbours wound alike (face_orientation): inside where its absolute value
-    exceeds 1/2, so the mesh may also be inside out. Nothing lies inside a flat sheet.
+    repeated faces were taken once, neighbours wound alike (face_orientation) and small holes filled (sdf_sign): inside
+    where its absolute value exceeds 1/2, so the mesh may also be inside out. Nothing lies inside a flat sheet.
     Raises TypeError or ValueError for a wrong type, shape, index, or value that is not finite.
     """
     check_mesh(vertices, faces)
@@ -88,12 +88,15 @@ def _are_inside(points: torch.Tensor, vertices: torch.Tensor, faces: torch.Tenso
     surface = _oriented(vertices, faces)
     if len(surface.faces) == 0:
         return torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    fills, _ = closing_fans(surface)
+    corners = np.concatenate([surface.vertices[surface.faces], fills])
     if computing_device(points.device).type == "cuda":
         from .mesh_cuda import winding_on_cuda
 
-        kept = torch.from_numpy(surface.faces).to(points.device)
-        return winding_on_cuda(points, vertices, kept).abs() > 0.5
-    winding = winding_of_arrays(points.cpu().double().numpy(), surface.vertices[surface.faces])
+        on_device = torch.from_numpy(corners.reshape(-1, 3)).to(points.device, torch.float32)
+        in_order = torch.arange(len(on_device), device=points.device).view(-1, 3)
+        return winding_on_cuda(points, on_device, in_order).abs() > 0.5
+    winding = winding_of_arrays(points.cpu().double().numpy(), corners)
     return torch.from_numpy(np.abs(winding) > 0.5).to(points.device)
 
 
@@ -112,7 +115,7 @@ def _on_grid(vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, band: floa
     else:
         corners = in_cells[np.ascontiguousarray(faces.cpu().numpy())]
         distance = _distances(corners, grid) if band is None else _band_distances(corners, grid, band)
-    _apply_sign(OrientedFaces(in_cells, surface.faces, surface.open_edges), distance)
+    _apply_sign(replace(surface, vertices=in_cells), distance)
     return torch.from_numpy(distance).to(vertices.device)
 
 
@@ -155,8 +158,8 @@ def _band_distances(corners: np.ndarray, grid: Grid, band: float) -> np.ndarray:
 def _apply_sign(surface: OrientedFaces, distance: np.ndarray) -> None:
     """Negate distance (X, Y, Z) at the nodes inside; the surface's vertices are in cells."""
     planes, rows, columns = distance.shape
-    fans = closing_fans(surface)
-    corners = np.concatenate([surface.vertices[surface.faces], fans])
+    fills, fans = closing_fans(surface)
+    corners = np.concatenate([surface.vertices[surface.faces], fills, fans])
     starts = np.empty(planes + 1, np.int64)
     crossings = np.empty(4 * rows * columns, np.int32)
     needed = list_crossings(corners, planes, rows, columns, starts, crossings)

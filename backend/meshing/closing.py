@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels.face_orientation import orient_faces
-from ..kernels.sdf_sign import split_into_loops
+from ..kernels.sdf_sign import boundary_loops
 
 BRIDGED = 0.03
 """A hole whose border is this near to the box, in sizes of the mesh, is where the mesh was cut."""
@@ -37,11 +37,9 @@ def close_holes(vertices: np.ndarray, faces: np.ndarray, low: np.ndarray, high: 
     """
     surface = orient_faces(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.int32))
     nothing = np.empty((0, 3), np.int32)
-    edges = surface.open_edges
-    if not len(edges):
+    loops = boundary_loops(surface)
+    if not len(loops):
         return ClosedSurface(surface.vertices, surface.faces, nothing, nothing)
-    loops = np.empty((len(edges), 3), np.int32)
-    loops = loops[: split_into_loops(edges, len(vertices), loops)]
     loop = loops[:, 2]
     start = surface.vertices[loops[:, 0]]
     near = BRIDGED * np.ptp(surface.vertices[np.unique(surface.faces)], axis=0).max()

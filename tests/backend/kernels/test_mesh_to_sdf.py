@@ -97,9 +97,33 @@ def test_closing_fans_close_whatever_is_left_of_a_mesh(seed: int, share: float, 
     faces = faces[random.random(len(faces)) < share]
     faces = np.where((random.random(len(faces)) < turned)[:, None], faces[:, ::-1], faces).astype(np.int32)
     surface = orient_faces(vertices, np.ascontiguousarray(faces.reshape(-1, 3)))
-    corners = np.concatenate([surface.vertices[surface.faces], closing_fans(surface)])
+    corners = np.concatenate([surface.vertices[surface.faces], *closing_fans(surface)])
     around = winding(random.uniform(-1, 1, (20, 3)), corners)
     np.testing.assert_allclose(around, np.rint(around), atol=1e-9)
+
+
+@pytest.mark.parametrize("on_grid", [True, False])
+def test_filled_holes_tell_inside_from_outside_where_the_winding_number_gives_way(on_grid: bool) -> None:
+    """A hollow ball of large faces, a fifth of which are missing."""
+    outer, faces = bumpy_ball(2)
+    vertices = np.concatenate([outer, 0.75 * outer])
+    faces = np.concatenate([faces, faces[:, ::-1] + len(outer)]).astype(np.int32)
+    grid = Grid.cube(20)
+    nodes = grid.points()
+    inside = np.abs(winding(nodes, vertices[faces])) > 0.5
+    left = faces[np.random.default_rng(0).random(len(faces)) > 0.2]
+    by_winding_number = np.abs(winding(nodes, vertices[left])) > 0.5
+    where = grid if on_grid else torch.from_numpy(nodes).float()
+    signed = mesh_to_sdf(torch.from_numpy(vertices).float(), torch.from_numpy(left), where)
+    ours = signed.numpy().reshape(-1) < 0
+    assert (by_winding_number != inside).sum() >= 10
+    assert 2 * (ours != inside).sum() <= (by_winding_number != inside).sum()
+
+
+def test_the_rim_of_a_sheet_is_no_hole_to_be_filled() -> None:
+    corners = np.array([[-0.5, 0.0, -0.3], [0.0, -0.5, 0.3], [0.5, 0.0, -0.3], [0.0, 0.5, 0.3]])
+    fills, others = closing_fans(orient_faces(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32)))
+    assert (len(fills), len(others)) == (0, 4)
 
 
 def test_a_moebius_strip_is_left_as_it_is() -> None:
