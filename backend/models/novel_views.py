@@ -22,7 +22,8 @@ from .noise_schedule import sample_ddim
 from .view_diffusion import IMAGE_CHANNELS, SIZE, ViewConditions, ViewDiffusion, ViewDiffusionConfig
 from .view_volume import EncodedPicture
 
-STEPS = 6
+STEPS = 1
+"""More are sharper, but agree less with what is there: `benchmarks/novel_views.py`."""
 GUIDANCE_SCALE = 1.0
 AT_ONCE = 16
 """Views that are denoised together."""
