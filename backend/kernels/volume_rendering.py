@@ -51,7 +51,7 @@ class _RenderVolumes(torch.autograd.Function):
     def forward(ctx: Any, volumes: torch.Tensor, places: torch.Tensor, spacing: float) -> torch.Tensor:
         cells, samples = _contiguous(volumes), _contiguous(places)
         seen = np.zeros((*samples.shape[:2], CHANNELS), np.float32)
-        parallel_for(lambda first, last: _render(cells, samples, np.float32(spacing), seen, first, last), len(cells))
+        parallel_for(_render.on(cells, samples, np.float32(spacing), seen), len(cells))
         ctx.cells, ctx.samples, ctx.spacing, ctx.device = cells, samples, np.float32(spacing), volumes.device
         return torch.from_numpy(seen).to(volumes.device)
 
@@ -59,9 +59,9 @@ class _RenderVolumes(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         result, given = np.zeros(ctx.cells.shape, np.float32), _contiguous(gradient)
-        parallel_for(
-            lambda first, last: _spread(ctx.cells, ctx.samples, ctx.spacing, given, result, first, last), len(result)
-        )
+        volumes, _, count = ctx.samples.shape[:3]
+        rows, shares = np.empty((volumes, count, CHANNELS), np.float32), np.empty((volumes, 3, count), np.float32)
+        parallel_for(_spread.on(ctx.cells, ctx.samples, ctx.spacing, given, rows, shares, result), volumes)
         return torch.from_numpy(result).to(ctx.device), None, None
 
 
@@ -70,10 +70,10 @@ def _contiguous(tensor: torch.Tensor) -> np.ndarray:
 
 
 @compiled
-def _corners(place, shape, index, weight):  # type: ignore[no-untyped-def]
+def _corners(place, cells, index, weight):  # type: ignore[no-untyped-def]
     """Fill index (8, 3) and weight (8,) with the cells around a place and their shares, 0 for those outside; returns
     whether any is within."""
-    depth, height, width = shape[1], shape[2], shape[3]
+    depth, height, width = cells.shape[1], cells.shape[2], cells.shape[3]
     one, half = np.float32(1), np.float32(0.5)
     x = (place[0] + one) * half * np.float32(width) - half
     y = (place[1] + one) * half * np.float32(height) - half
@@ -93,7 +93,7 @@ def _corners(place, shape, index, weight):  # type: ignore[no-untyped-def]
 @compiled
 def _read(cells, b, place, index, weight, row, s):  # type: ignore[no-untyped-def]
     """Fill row s of `row` (S, 16) with what volume b has at a place; returns whether that is within."""
-    if not _corners(place, cells.shape, index, weight):
+    if not _corners(place, cells, index, weight):
         return False
     value = everywhere(np.float32(0))
     for corner in range(8):
@@ -123,13 +123,15 @@ def _render(cells, samples, spacing, seen, first, last):  # type: ignore[no-unty
 
 
 @compiled
-def _spread(cells, samples, spacing, gradient, result, first, last):  # type: ignore[no-untyped-def]
-    """Add to result, of the shape of cells, the gradient by the cells of what `_render` makes, given that of it."""
+def _spread(cells, samples, spacing, gradient, all_rows, all_shares, result, first, last):  # type: ignore[no-untyped-def]
+    """Add to result, of the shape of cells, the gradient by the cells of what `_render` makes, given that of it.
+
+    To work with, for each volume: all_rows (B, S, 16) and all_shares (B, 3, S) float32.
+    """
     index, weight = np.empty((8, 3), np.int64), np.empty(8, np.float32)
     count = samples.shape[2]
-    rows = np.empty((count, CHANNELS), np.float32)
-    share, left_over, agreement = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
     for b in range(first, last):
+        rows, share, left_over, agreement = all_rows[b], all_shares[b, 0], all_shares[b, 1], all_shares[b, 2]
         for r in range(samples.shape[1]):
             through = np.float32(1)
             behind = np.float32(0)
@@ -148,7 +150,7 @@ def _spread(cells, samples, spacing, gradient, result, first, last):  # type: ig
                 agreement[s] = dot
                 behind += share[s] * dot
             for s in range(count):
-                if not _corners(samples[b, r, s], cells.shape, index, weight):
+                if not _corners(samples[b, r, s], cells, index, weight):
                     continue
                 behind -= share[s] * agreement[s]
                 store(rows, (0, 0), load(gradient, (b, r, 0)) * share[s])

@@ -56,6 +56,7 @@ def assembly_of(kernel: Kernel, types: tuple[Type, ...], name: str) -> tuple[str
     program = Program()
     function, result = program.function(kernel, types)
     entry = ir.Function(program.module, ir.FunctionType(ir.VoidType(), [WORD.as_pointer()]), name)
+    entry.attributes.add("nounwind")
     builder = ir.IRBuilder(entry.append_basic_block())
     (words,) = entry.args
     place = 0

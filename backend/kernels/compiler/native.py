@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import os
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -21,11 +22,14 @@ class Processor:
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        _name_library_functions()
         self.name = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-        self._target = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        native = llvm.Target.from_triple(llvm.get_process_triple())
+        self._target = native.create_target_machine(
             cpu=llvm.get_host_cpu_name(),
             features=llvm.get_host_cpu_features().flatten(),
             opt=3,
+            reloc="static" if native.name.startswith("x86") else "default",
             jit=True,
             codemodel="jitdefault",
         )
@@ -51,6 +55,17 @@ class Processor:
         if not address:
             raise OSError(f"The machine code of {name} could not be loaded.")
         return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+def _name_library_functions() -> None:
+    """Tell LLVM where the functions are that its code may call. Elsewhere than on Windows it finds them by itself."""
+    if sys.platform != "win32":
+        return
+    mathematics, system = ctypes.CDLL("ucrtbase"), ctypes.CDLL("ntdll")
+    for name in ("atan2", "exp", "expf", "log", "logf"):
+        llvm.add_symbol(name, ctypes.cast(getattr(mathematics, name), ctypes.c_void_p).value)
+    # Functions whose room on the stack exceeds a page ask for it page by page.
+    llvm.add_symbol("__chkstk", ctypes.cast(system["__chkstk"], ctypes.c_void_p).value)
 
 
 @cache

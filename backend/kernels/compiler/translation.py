@@ -66,6 +66,7 @@ class Translation(Expressions):
         name = program.module.get_unique_name(kernel.function.__name__)
         self.function = ir.Function(program.module, ir.FunctionType(ir.VoidType(), parameters), name)
         self.function.linkage = "internal"
+        self.function.attributes.add("nounwind")
         self._rooms = ir.IRBuilder(self.function.append_basic_block("rooms"))
         self.builder = ir.IRBuilder(self.function.append_basic_block("start"))
         self._variables: dict[str, Any] = {}

@@ -30,10 +30,10 @@ class Number:
 
 BOOL = Number("bool", "b", 1, ir.IntType(1))
 INT8, INT32, INT64 = (Number(f"int{bits}", "i", bits, ir.IntType(bits)) for bits in (8, 32, 64))
-UINT32, UINT64 = (Number(f"uint{bits}", "u", bits, ir.IntType(bits)) for bits in (32, 64))
+UINT8, UINT32, UINT64 = (Number(f"uint{bits}", "u", bits, ir.IntType(bits)) for bits in (8, 32, 64))
 FLOAT32, FLOAT64 = Number("float32", "f", 32, ir.FloatType()), Number("float64", "f", 64, ir.DoubleType())
 LANE_NUMBERS = Number("16 lanes of float32", "v", 512, ir.VectorType(ir.FloatType(), LANES))
-NUMBERS = {number.name: number for number in (BOOL, INT8, INT32, INT64, UINT32, UINT64, FLOAT32, FLOAT64)}
+NUMBERS = {number.name: number for number in (BOOL, INT8, INT32, INT64, UINT8, UINT32, UINT64, FLOAT32, FLOAT64)}
 BYTE, WORD = ir.IntType(8), ir.IntType(64)
 
 

@@ -113,6 +113,8 @@ OPERATIONS: dict[Any, Callable[[Expressions, Sequence[Operand]], Operand]] = {
     np.floor: _named("floor"),
     np.ceil: _named("ceil"),
     np.rint: _named("rint"),
+    np.exp: _named("exp"),
+    np.log: _named("log"),
     np.abs: _absolute,
     np.arctan2: _arctan2,
 }
