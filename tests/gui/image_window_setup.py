@@ -18,11 +18,16 @@ PROMPT = "optimise a vase"
 
 
 def set_up() -> None:
-    panels = window_setup.module("panels")
-    for panel in (panels.GEN3D_PT_text, panels.GEN3D_PT_completion, panels.GEN3D_PT_image):
-        bpy.utils.unregister_class(panel)
-        panel.bl_options = set() if panel is panels.GEN3D_PT_image else {"DEFAULT_CLOSED"}
-        bpy.utils.register_class(panel)
+    registration, panels = window_setup.module("registration"), window_setup.module("panels")
+    registration.unregister()
+    for panel in (panels.GEN3D_PT_text, panels.GEN3D_PT_completion):
+        panel.bl_options = {"DEFAULT_CLOSED"}
+    panels.GEN3D_PT_image.bl_options = set()
+    registration.register()
+    client, runtime = window_setup.module("worker_client"), window_setup.module("runtime")
+    window_setup.module("session").current().queue.start_worker = lambda: client.WorkerClient(
+        window_setup.PYTHON, window_setup.VASE_WORKER, environment=runtime.child_environment(None)
+    )
     settings = bpy.context.scene.gen3d_image
     settings.picture, settings.method, settings.prompt = red_disc(), "multiview", PROMPT
     bpy.ops.ed.undo_push(message="A picture")
