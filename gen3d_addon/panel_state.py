@@ -13,14 +13,14 @@ from .time_left import in_words
 from .worker_client import Glimpsed
 
 
-def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session) -> None:
-    """What goes on, and what the user should know."""
+def draw_state(layout: bpy.types.UILayout, context: bpy.types.Context, now: session.Session, task: str) -> None:
+    """What goes on, and what the user should know; pictures of the work in the panel of its own task."""
     if now.queue.busy:
-        draw_progress(layout, now)
+        draw_progress(layout, now, task)
     draw_messages(layout, context, now)
 
 
-def draw_progress(layout: bpy.types.UILayout, now: session.Session) -> None:
+def draw_progress(layout: bpy.types.UILayout, now: session.Session, task: str) -> None:
     """The running job's bar with its stage and time left, how many wait, and Cancel."""
     queue = now.queue
     job, waiting = queue.running, len(queue.waiting)
@@ -32,8 +32,8 @@ def draw_progress(layout: bpy.types.UILayout, now: session.Session) -> None:
     else:
         text = f"{time_left.stage} · {in_words(time_left.seconds_left(queue.elapsed()))} left"
     layout.progress(factor=time_left.overall() if job is not None else 0.0, type="BAR", text=text)
-    if job is not None and (glimpse := job.glimpse) is not None:
-        draw_glimpse(layout, glimpse)
+    if job is not None and job.recipe.task == task and job.glimpse is not None:
+        draw_glimpse(layout, job.glimpse)
     row = layout.row(align=True)
     if job is not None and job.recipe.found_method.optimized:
         keep = row.row(align=True)

@@ -75,7 +75,7 @@ class TaskPanel(Sidebar):
         row.scale_y = 1.4
         row.operator(self.operator, icon=self.icon)
         self.draw_more(layout, context, now)
-        draw_state(layout, context, now)
+        draw_state(layout, context, now, self.task)
 
     def settings(self, context: bpy.types.Context) -> Any:
         """The scene's settings of this task."""

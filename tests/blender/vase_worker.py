@@ -51,11 +51,12 @@ def series(recipe: Any, mesh: Any) -> Any:
     return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [], following, arrays)
 
 
-def pictured(recipe: Any, mesh: Any, cancelled: Any, glimpse: Any, enough: Any) -> Any:
+def pictured(recipe: Any, mesh: Any, progress: Any, cancelled: Any, glimpse: Any, enough: Any) -> Any:
     """A vase, optimised until it is enough where the prompt says "optimise", with a viewpoint and two views."""
     if not Path(recipe.inputs["picture"]).is_file():
         raise errors.InputError("There is no picture of that name.")
     glimpse(np.full((48, 64, 3), 120, np.uint8), "What is taken of the picture", float("nan"))
+    progress("Fitting", 0.5)
     while recipe.inputs.get("prompt", "").startswith("optimise") and not enough():
         if cancelled():
             raise errors.Cancelled("Cancelled.")
@@ -91,7 +92,7 @@ def generate(
             raise errors.Cancelled("Cancelled.")
         time.sleep(0.01)
     if recipe.task == "image_to_3d":
-        return pictured(recipe, mesh, cancelled, glimpse, enough)
+        return pictured(recipe, mesh, progress, cancelled, glimpse, enough)
     progress("Texturing", 1.0)
     if recipe.task == "latent_interpolation" and not recipe.parameters["blend"]:
         return series(recipe, mesh)
