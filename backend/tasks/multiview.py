@@ -30,6 +30,11 @@ SIZE = 128
 """Pixels of the views that the field is fitted to."""
 ELEVATIONS = (math.radians(5), math.radians(30))
 """Of the new views, in turn."""
+VIEW_STEPS = 1
+"""Of the view model's sampler. One gives the mean of all likely views, in which silhouettes agree from view to view;
+more make each sharper and all less alike."""
+LEAST_COVERED, MOST_COVERED = 0.3, 0.7
+"""Alphas of a mean view, a probability, between which the silhouette's edge is taken to be."""
 PICTURE_WEIGHT = 4.0
 """How much the picture itself counts beside one view that was made."""
 CRITICIZED = 2
@@ -79,8 +84,10 @@ def make_views(
         window=_model_window(pose.window),
         cameras=cameras,
         seed=seed,
+        steps=VIEW_STEPS,
         step=lambda done, total: step(done / total),
     )
+    views[..., 3] = ((views[..., 3] - LEAST_COVERED) / (MOST_COVERED - LEAST_COVERED)).clip(0, 1)
     return views, cameras
 
 
