@@ -65,8 +65,8 @@ def test_kernel_agrees_with_float64(sharpness: float | None) -> None:
 
 @pytest.mark.parametrize("sharpness", [5.0, None])
 def test_float64_gradients_are_those_of_finite_differences(sharpness: float | None) -> None:
-    values, colors, occupied = (part[:4, :4, :4] for part in grids(sharpness))
-    occupied = occupied[:3, :3, :3]
+    values, colors, occupied = (part[:3, :3, :3] for part in grids(sharpness))
+    occupied = occupied[:2, :2, :2]
     origins, directions, offsets = (part[:6].double() for part in rays(6))
     arguments = (values.double().requires_grad_(), colors.double().requires_grad_())
 
