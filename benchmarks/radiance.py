@@ -102,7 +102,7 @@ def photograph(shape: DataObject, cameras: Cameras, size: int) -> torch.Tensor:
 
 
 def spoil(pictures: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Every picture a little blurred, shifted by about half a pixel, tinted by 8 %, blotched by 15 %, its mask's edge
+    """Every picture a little blurred, shifted by about half a pixel, tinted by 8 %, blotched by 3 %, its mask's edge
     frayed by a quarter."""
     generator = np.random.default_rng(seed)
     spoilt = []
@@ -111,7 +111,7 @@ def spoil(pictures: torch.Tensor, seed: int = 0) -> torch.Tensor:
         soft = gaussian_filter(np.concatenate([one[..., :3] * alpha, alpha], axis=-1), (0.8, 0.8, 0))
         soft = shift(soft, (*generator.normal(0, 0.5, 2), 0), order=1)
         color, alpha = soft[..., :3] / soft[..., 3:].clip(1e-3), soft[..., 3]
-        blotches = gaussian_filter(generator.normal(0, 0.15, color.shape), (1.5, 1.5, 0)) * 5.3
+        blotches = gaussian_filter(generator.normal(0, 0.03, color.shape), (1.5, 1.5, 0)) * 5.3
         color = color * (1 + generator.normal(0, 0.08, 3)) + blotches
         fray = gaussian_filter(generator.normal(0, 1, alpha.shape), 2) * 7.1
         alpha = alpha + 0.25 * fray * 4 * alpha * (1 - alpha)

@@ -17,9 +17,9 @@ from .views import Views
 GREY = 0.6
 CELLS_NEAR = 2.0
 """Nodes nearer to the surface than this, in cells, are asked for a colour; others take the nearest one's."""
-SEEN = 0.3
-"""Alpha from which on a view is taken to see the object: a fit carves what is too much, but grows nothing anew."""
-DISSENT = 0.1
+SEEN = 0.5
+"""Alpha from which on a view is taken to see the object."""
+DISSENT = 0.05
 """The share of the views that may see nothing where the others see the object."""
 FACING = 2
 """The power of the cosine with which a view's colour counts for a surface."""

@@ -50,7 +50,7 @@ class FitSettings:
     rays: int = 4096
     opacity: float = 1.0
     eikonal: float = 0.05
-    curvature: float = 0.03
+    curvature: float = 0.05
     roughness: float = 0.03
     distance_rate: float = 0.1
     density_rate: float = 0.2
