@@ -5,7 +5,8 @@ band of three cells around the surface and the sign everywhere.
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import igl
@@ -14,18 +15,17 @@ import torch
 
 from backend.data.archive import Archive
 from backend.kernels import Grid, mesh_to_sdf
+from benchmarks.mesh_to_sdf_shapes import broken, dented_ball
 from benchmarks.point_clouds import print_times
 from benchmarks.timing import Bar, medians
 
 RESOLUTION = 128
 SIGN_RESOLUTION = 32
-FACES = (5_000, 70_000, 500_000)
 PROMISED = 8
-Mesh = tuple[np.ndarray, np.ndarray]
 Rival = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
-def bench(data: Path | None, quick: bool) -> list[Bar]:
+def bench(data: Path | None, faces: Sequence[int], quick: bool) -> list[Bar]:
     """Print times and errors, and wrong signs where data is a data-set zip; return the promises.
 
     Ours and Warp use torch's number of threads; Open3D and libigl use all cores, mesh2sdf one.
@@ -34,34 +34,20 @@ def bench(data: Path | None, quick: bool) -> list[Bar]:
     for warm_up in (ours, *rivals.values()):  # what is compiled at the first call is no part of the comparison
         warm_up(*dented_ball(200), 8)
     bars = []
-    for count in FACES[: 2 if quick else 3]:
-        vertices, faces = dented_ball(count)
-        calls: dict[str, Callable[[], object]] = {"Gen3D": lambda v=vertices, f=faces: ours(v, f, RESOLUTION)}
-        for name, rival in rivals.items():
-            calls[name] = lambda v=vertices, f=faces, rival=rival: rival(v, f, RESOLUTION)
+    for count in faces:
+        v, f = dented_ball(count)
+        calls: dict[str, Callable[[], object]] = {"Gen3D": partial(ours, v, f, RESOLUTION)}
+        calls |= {name: partial(rival, v, f, RESOLUTION) for name, rival in rivals.items()}
         times = medians(calls, rounds=1 if quick else 3, seconds=5)
-        print_times(f"mesh to signed distance, {len(faces)} faces, {RESOLUTION}³", times)
+        print_times(f"mesh to signed distance, {len(f)} faces, {RESOLUTION}³", times)
         fastest = min(seconds for name, seconds in times.items() if name != "Gen3D")
         bars.append(Bar(f"mesh_to_sdf, {count} faces: the fastest rival / ours", fastest / times["Gen3D"], PROMISED))
-        print(f"  greatest error of ours within the band: {greatest_error(vertices, faces):.1e} cells", flush=True)
+        print(f"  greatest error of ours within the band: {greatest_error(v, f):.1e} cells", flush=True)
     if data is None:
         print("To compare signs on broken meshes, name a data-set zip with --data.")
     else:
         bars.append(_compare_signs(rivals, data, quick))
     return bars
-
-
-def dented_ball(count: int) -> Mesh:
-    """A closed surface of about `count` faces within [-1, 1]³: vertices (V, 3) float64, faces (F, 3) int32."""
-    rings = round((count / 2) ** 0.5)
-    polar, around = np.meshgrid(np.linspace(0, np.pi, rings + 1), np.arange(rings) * (2 * np.pi / rings), indexing="ij")
-    radius = 0.75 + 0.12 * np.sin(5 * polar) * np.cos(6 * around) * np.sin(polar)
-    directions = [np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)]
-    vertices = np.stack([radius * direction for direction in directions], axis=-1).reshape(-1, 3)
-    i, j = np.meshgrid(np.arange(rings), np.arange(rings), indexing="ij")
-    a, b = i * rings + j, i * rings + (j + 1) % rings
-    low, high = np.stack([a, a + rings, b], axis=-1), np.stack([b, a + rings, b + rings], axis=-1)
-    return vertices, np.concatenate([low.reshape(-1, 3), high.reshape(-1, 3)]).astype(np.int32)
 
 
 def ours(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> np.ndarray:
@@ -122,24 +108,6 @@ def _nodes_of(name: str, resolution: int) -> np.ndarray:
     if name == "mesh2sdf":
         return Grid((-1.0,) * 3, 2 / resolution, (resolution,) * 3).points()
     return Grid.cube(resolution).points()
-
-
-def broken(vertices: np.ndarray, faces: np.ndarray) -> dict[str, Mesh]:
-    """A closed mesh and what files make of such ones; the interior is meant to stay the same."""
-    random = np.random.default_rng(0)
-    center = vertices[faces].mean(axis=1)
-    turned = random.random(len(faces)) < 0.1
-    hole = np.argsort(np.linalg.norm(center - center[len(faces) // 2], axis=1))[max(len(faces) // 50, 1) :]
-    return {
-        "whole": (vertices, faces),
-        "inside out": (vertices, faces[:, ::-1]),
-        "a tenth turned": (vertices, np.where(turned[:, None], faces[:, ::-1], faces)),
-        "a third repeated": (vertices, np.concatenate([faces, faces[::3]])),
-        "two-sided": (vertices, np.concatenate([faces, faces[:, ::-1]])),
-        "corners split": (vertices[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3)),
-        "one hole": (vertices, faces[np.sort(hole)]),
-        "a tenth missing": (vertices, faces[~turned]),
-    }
 
 
 def _compare_signs(rivals: dict[str, Rival], data: Path, quick: bool) -> Bar:

@@ -195,11 +195,11 @@ def _assign(  # type: ignore[no-untyped-def]
             layers[PRICE, r, c] = NOTHING if j < n else UNREACHABLE
             owner[pair, j] = -1
         # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
-        total, most = 0.0, 0.0
+        total = most = np.float64(0)
         for i in range(n):
             whole[pair, 0, i], whole[pair, 1, i] = 0, -1
             real[pair, 0, i] = NOTHING
-            squared = 0.0
+            squared = np.float64(0)
             for axis in range(3):
                 step = np.float64(a[pair, i, axis]) - np.float64(b[pair, i, axis])
                 squared += step * step

@@ -59,13 +59,12 @@ class Processor:
 
 def _name_library_functions() -> None:
     """Tell LLVM where the functions are that its code may call. Elsewhere than on Windows it finds them by itself."""
-    if sys.platform != "win32":
-        return
-    mathematics, system = ctypes.CDLL("ucrtbase"), ctypes.CDLL("ntdll")
-    for name in ("atan2", "exp", "expf", "log", "logf"):
-        llvm.add_symbol(name, ctypes.cast(getattr(mathematics, name), ctypes.c_void_p).value)
-    # Functions whose room on the stack exceeds a page ask for it page by page.
-    llvm.add_symbol("__chkstk", ctypes.cast(system["__chkstk"], ctypes.c_void_p).value)
+    if sys.platform == "win32":
+        mathematics, system = ctypes.CDLL("ucrtbase"), ctypes.CDLL("ntdll")
+        for name in ("atan2", "exp", "expf", "log", "logf"):
+            llvm.add_symbol(name, ctypes.cast(mathematics[name], ctypes.c_void_p).value)
+        # Functions whose room on the stack exceeds a page ask for it page by page.
+        llvm.add_symbol("__chkstk", ctypes.cast(system["__chkstk"], ctypes.c_void_p).value)
 
 
 @cache
