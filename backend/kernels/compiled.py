@@ -68,9 +68,12 @@ class Compiled(Kernel):
             _say_once()
             assembly, results = assembly_of(self, types, name)
             kept = results.encode() + b"\n" + processor().object_code(assembly)
-            for outdated in path.parent.glob(f"{name}.*.code"):
-                outdated.unlink(missing_ok=True)
-            keep(path, kept)
+            try:
+                keep(path, kept, outdated=f"{name}.*.code")
+            except OSError as error:
+                logger.warning(
+                    "Compiled kernels cannot be kept in %s (%s): the next start compiles again.", path.parent, error
+                )
         results_format, code = kept.split(b"\n", 1)
         return _Entry(processor().load(code, name), packing, results_format.decode())
 

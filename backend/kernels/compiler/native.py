@@ -98,15 +98,17 @@ def read(path: Path) -> bytes | None:
     """Code that was kept in a file; None where there is none, or the file is damaged."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     code = content[32:]
     return code if hashlib.sha256(code).digest() == content[:32] else None
 
 
-def keep(path: Path, code: bytes) -> None:
-    """Write code to a file at once, so that no other process reads half of it."""
+def keep(path: Path, code: bytes, outdated: str) -> None:
+    """Write code to a file at once, so that no other process reads half of it, in place of those of a pattern."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for other in path.parent.glob(outdated):
+        other.unlink(missing_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
         file.write(hashlib.sha256(code).digest() + code)
     os.replace(file.name, path)

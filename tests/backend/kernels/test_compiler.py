@@ -210,6 +210,16 @@ def test_kept_code_is_used_until_a_source_changes_or_it_is_damaged(
     assert len(list(own_cache.iterdir())) == 1, "outdated code is removed"
 
 
+def test_code_that_cannot_be_kept_still_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(native.CACHE_VARIABLE, str(tmp_path / "file" / "folder"))
+    with caplog.at_level(logging.WARNING):
+        assert _again(_collatz)(6) == 8
+    assert "the next start compiles again" in caplog.text
+
+
 def test_the_digest_covers_every_source_of_the_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "KERNELS", tmp_path)
     (tmp_path / "compiler").mkdir()
