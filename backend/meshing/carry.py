@@ -3,10 +3,11 @@
 Vertices go to the zero level along the gradient, as in the normal flow of level sets (Osher and Fedkiw 2003), and are
 then evened out within the surface (tangential relaxation, as in Botsch and Kobbelt, "A remeshing approach to
 multiresolution modeling", 2004), so that a mesh with one topology can be a shape key of every shape on the way. Where
-a part of the shape goes, its faces end up folded on what is left; there the patch is laid anew, as the harmonic surface
-with uniform weights that its border spans (flat ones have no folds: Tutte, "How to draw a graph", 1963).
-Between two fields the surface goes through blends of their values on a coarse grid, which cost next to nothing; on
-arrival the field itself has the last word.
+a part of the shape goes, its faces fold: vertices of turned faces leave the surface for the middle of their neighbours
+until the fold is gone. What stays folded on arrival is laid anew, as the harmonic surface with uniform weights that its
+border spans (flat ones have no folds: Tutte, "How to draw a graph", 1963).
+Between two fields the surface goes through blends of their values on a grid, which cost next to nothing; on arrival the
+field itself has the last word.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ UNFOLDINGS = 8
 """Further rounds of that where faces are turned over."""
 POLISHES = 2
 """Times that vertices go to the surface of the field itself."""
-SPREAD = 0.004
-"""How far from a vertex the field is asked for its gradient, in model units."""
 LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
 RELAXATION = 0.5
@@ -43,13 +42,12 @@ RINGS = (2, 3, 5, 8)
 """How far around a fold the surface is laid anew, in edges: at first as little as can be."""
 STAYS = 1e-4
 """How strongly vertices are held where they are when a patch without a border is laid anew."""
-_CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Carried:
     """vertices (V, 3) float32 on the new surface; largest_move: of a vertex, in model units; inverted: the share of
-    faces, in [0, 1], that look against the field's gradient, into the shape."""
+    faces, in [0, 1], that look against the gradient of the field's grid, into the shape."""
 
     vertices: np.ndarray
     largest_move: float
@@ -112,7 +110,7 @@ class SurfaceCarrier:
         return vertices
 
     def _follow(self, values: np.ndarray) -> None:
-        """Bring the vertices to the zero level of a coarse grid."""
+        """Bring the vertices to the zero level of a grid."""
         channels = [values, *np.gradient(values, 2 / CELLS)]
         moved = np.zeros(len(self._vertices), dtype=np.float32)
         for _ in range(ITERATIONS):
@@ -148,18 +146,10 @@ class SurfaceCarrier:
 
 
 def _read(channels: list[np.ndarray], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (N,) and gradient (N, 3) of a coarse grid at points (N, 3), trilinearly."""
+    """Distance (N,) and gradient (N, 3) of a grid at points (N, 3), trilinearly."""
     place = (points.T + 1) * (CELLS / 2)
     distance, *gradient = (map_coordinates(channel, place, order=1, mode="nearest") for channel in channels)
     return distance, np.stack(gradient, axis=1)
-
-
-def distance_and_gradient(field: Field, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The field's value (N,) and gradient (N, 3), float32, at (N, 3) points, from its values at the four corners of a
-    small tetrahedron around each (exact for a linear field)."""
-    around = (points[:, None] + SPREAD * _CORNERS).reshape(-1, 3).astype(np.float32)
-    values = field.signed_distance(torch.from_numpy(around)).cpu().numpy().reshape(-1, 4)
-    return values.mean(axis=1), values @ _CORNERS / (4 * SPREAD)
 
 
 def inverted_faces(vertices: np.ndarray, faces: np.ndarray, gradient: np.ndarray) -> np.ndarray:

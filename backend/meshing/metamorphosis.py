@@ -69,9 +69,11 @@ class Metamorphosis:
     def __init__(self, network: Field, shapes: Sequence[Distances], weights: Sequence[float]) -> None:
         self._network = network
         self._parts = [(shape, weight) for shape, weight in zip(shapes, weights, strict=True) if weight > 0]
-        values = sum(weight * shape.values for shape, weight in self._parts)
-        some = (slice(None, None, EVERY),) * 3
-        inside = sum(weight * (shape.values[some] < 0).mean() for shape, weight in self._parts)
+        values = np.zeros_like(shapes[0].values)
+        some, inside = (slice(None, None, EVERY),) * 3, 0.0
+        for shape, weight in self._parts:
+            values += np.float32(weight) * shape.values
+            inside += weight * float((shape.values[some] < 0).mean())
         sample = values[some].reshape(-1)
         rank = int(np.clip(round(inside * len(sample)), 1, len(sample) - 1))
         self._values = torch.from_numpy(values - np.partition(sample, rank)[rank])
