@@ -1,9 +1,9 @@
 """Steps of even length along a path of shapes, however unevenly the path itself goes.
 
-A network's shapes stand still along one stretch of latents and change at once along another, where a part appears or
-goes. So the path is measured: surfaces at some of its parameters, the distance (Chamfer-L1, from points on one surface
-to the other surface and back) from each to the next, and further parameters wherever the distance is long, down to
-stretches that are next to nothing. Steps are then placed evenly along the sum of these distances.
+Shapes stand still along one stretch of a path and change fast along another, where a part appears or goes. So the path
+is measured: surfaces at some of its parameters, the distance (Chamfer-L1, from points on one surface to the other
+surface and back) from each to the next, and further parameters where the distance is longest. Steps are then placed
+evenly along the sum of these distances.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from .topology import connected_parts
 
 FIRST = 9
 """Parameters at which every path is looked at, evenly, both ends included."""
-MOST = 20
+MOST = 13
 """Parameters at which it is looked at in all."""
-FINE = 0.5
+FINE = 0.7
 """Distances longer than this share of a step are looked into."""
-NARROWEST = 1 / 4096
-"""No two parameters are nearer: what changes within this is a jump, and counts as one step at most."""
 FEWEST_PARTS = 2
 """Between two shapes of one part each, two are kept: one often goes where another comes."""
 POINTS = 2048
@@ -118,9 +116,8 @@ def measure_path(
     surfaces = [begin, *map(surface_at, parameters[1:-1]), end]
     gaps = [surface_distance(*pair) for pair in pairwise(surfaces)]
     while len(parameters) < MOST:
-        wide = np.diff(parameters) > NARROWEST
-        index = int(np.argmax(np.where(wide, gaps, 0)))
-        if gaps[index] <= FINE * sum(gaps) / max(steps - 1, 1) or not wide[index]:
+        index = int(np.argmax(gaps))
+        if gaps[index] <= FINE * sum(gaps) / max(steps - 1, 1):
             break
         middle = (parameters[index] + parameters[index + 1]) / 2
         surface = surface_at(middle)
@@ -130,10 +127,7 @@ def measure_path(
         ]
         parameters.insert(index + 1, middle)
         surfaces.insert(index + 1, surface)
-    lengths = np.array(gaps)
-    jumps = np.diff(parameters) <= NARROWEST
-    lengths[jumps] = np.minimum(lengths[jumps], lengths.sum() / max(steps - 1, 1))
-    return MeasuredPath(np.array(parameters), np.concatenate([[0.0], np.cumsum(lengths)]), most)
+    return MeasuredPath(np.array(parameters), np.concatenate([[0.0], np.cumsum(gaps)]), most)
 
 
 def share_steps(lengths: Sequence[float], intervals: int) -> list[int]:

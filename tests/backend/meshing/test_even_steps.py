@@ -26,8 +26,8 @@ def test_the_distance_of_two_spheres_is_that_of_their_radii():
 
 
 def test_steps_are_even_where_the_parameter_is_not():
-    """The radius stands still for most of the way and grows at once between 0.80 and 0.85."""
-    radius_at = lambda parameter: 0.4 + 0.4 * float(np.clip((parameter - 0.8) / 0.05, 0, 1))  # noqa: E731
+    """The radius stands still for most of the way and grows between 0.70 and 0.85."""
+    radius_at = lambda parameter: 0.4 + 0.4 * float(np.clip((parameter - 0.7) / 0.15, 0, 1))  # noqa: E731
     path = measure_path(growing(radius_at), 9, detail=32)
     assert path.length == pytest.approx(0.4, abs=0.02)
     steps = np.diff([radius_at(parameter) for parameter in path.place(np.linspace(0, 1, 9))])
@@ -49,18 +49,6 @@ def test_an_even_path_is_looked_at_no_more_than_needed():
 def test_a_path_that_goes_nowhere_is_cut_evenly():
     path = measure_path(growing(lambda _: 0.5), 5, detail=32)
     np.testing.assert_allclose(path.place([0, 0.5, 1]), [0, 0.5, 1])
-
-
-def test_what_jumps_costs_one_step():
-    """A second ball is there from one moment on, however closely one looks; the first one grows all the way."""
-
-    def field_at(parameter):
-        ball = sphere(0.3 + 0.1 * parameter, (-0.5, 0, 0))
-        return ExactField(union(ball, sphere(0.4, (0.5, 0, 0))) if parameter > 0.4 else ball)
-
-    places = measure_path(field_at, 9, detail=32).place(np.linspace(0, 1, 9))
-    apart = np.diff(places)
-    assert (np.abs(apart) < 0.01).sum() <= 1, "no step is lost on a stretch in which nothing is between"
 
 
 def test_of_many_parts_on_the_way_two_are_kept():
