@@ -70,6 +70,11 @@ class _Input:
     distances: Distances
     notes: tuple[str, ...]
 
+    @property
+    def low(self) -> float:
+        """Where it stands, in model space."""
+        return float(self.mesh.vertices[:, 2].min())
+
 
 def run(
     recipe: Recipe,
@@ -112,7 +117,7 @@ def run(
     stages("Extracting", 1.0)
     return Result(
         mesh=first,
-        transform=walk.transform(0, first.vertices),
+        transform=walk.transform(0),
         recipe=dataclasses.replace(recipe, weights=dict(shape_space.weights), version=VERSION),
         timings=stages.timings(),
         notes=notes + walk.notes,
@@ -204,13 +209,15 @@ class _Walk:
         shares = (weights / weights.sum()).tolist()
         return Metamorphosis(network, [given.distances for given in self._inputs], shares)
 
-    def transform(self, step: int, vertices: np.ndarray) -> np.ndarray:
-        """(4, 4) float64, from model space to metres, of a step with these vertices (V, 3): it stands on the ground,
-        and its scale changes evenly with the weights, however a shape's outermost points come and go."""
+    def transform(self, step: int) -> np.ndarray:
+        """(4, 4) float64, from model space to metres: size and ground change evenly with the weights, however fast a
+        shape's outermost points come and go."""
         shares = np.maximum(self.weights[step], 0)
-        scale = float(shares @ [given.size for given in self._inputs]) / max(float(shares.sum()), 1e-9) / 1.8
+        shares = shares / max(shares.sum(), 1e-9)
+        sizes, lows = (np.array([getattr(given, name) for given in self._inputs]) for name in ("size", "low"))
+        scale = float(shares @ sizes) / 1.8
         placed = np.diag([scale, scale, scale, 1.0])
-        placed[2, 3] = -scale * float(vertices[:, 2].min())
+        placed[2, 3] = -scale * float(shares @ lows)
         return placed
 
     def compare(self, step: int, mesh: Mesh) -> None:
@@ -267,7 +274,7 @@ def _separate(walk: _Walk, stages: Stages, cancelled: IsCancelled | None, previe
     to_first = np.eye(4)
     for step in range(len(walk)):
         mesh = walk.mesh(step, _Part(stages, step, len(walk)), cancelled)
-        placed = walk.transform(step, mesh.vertices)
+        placed = walk.transform(step)
         if preview is not None:
             preview(mesh.transformed(placed))
         walk.compare(step, mesh)
@@ -282,7 +289,7 @@ def _morph(
 ) -> tuple[Mesh, np.ndarray]:
     """The first step's mesh, and where its vertices are in each step (K, V, 3), in its model space."""
     first = walk.mesh(0, _Part(stages, 0, len(walk)), cancelled)
-    placed = walk.transform(0, first.vertices)
+    placed = walk.transform(0)
     to_first = np.linalg.inv(placed)
     walk.compare(0, first)
     if preview is not None:
@@ -298,7 +305,7 @@ def _morph(
         inverted.append(carried.inverted)
         mesh = Mesh(carried.vertices, first.faces, first.colors)
         walk.compare(step, mesh)
-        placed = walk.transform(step, mesh.vertices)
+        placed = walk.transform(step)
         if preview is not None:
             preview(mesh.transformed(placed))
         keys.append(mesh.transformed(to_first @ placed).vertices)

@@ -31,7 +31,7 @@ def test_steps_are_even_where_the_parameter_is_not():
     path = measure_path(growing(radius_at), 9, detail=32)
     assert path.length == pytest.approx(0.4, abs=0.02)
     steps = np.diff([radius_at(parameter) for parameter in path.place(np.linspace(0, 1, 9))])
-    assert steps.max() < 1.4 * steps.mean()
+    assert steps.max() < 1.8 * steps.mean()
 
 
 def test_an_even_path_is_looked_at_no_more_than_needed():
