@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..kernels import Grid, mesh_to_sdf
+from ..kernels import Grid
+from .volume import Volume
 
 RESOLUTION = 64
 SATURATION = 0.08
@@ -21,17 +22,11 @@ CERTAIN = 0.999
 """Values beyond this say no more than on which side they are."""
 
 
-def distance_grid(vertices: np.ndarray, faces: np.ndarray, *, half_thickness: float = 0.0) -> np.ndarray:
-    """The grid (R, R, R) float32 in (−1, 1) of a mesh in model space; negative inside.
-
-    vertices: (V, 3) float. faces: (F, 3) int. half_thickness: how far from a face places still count as inside.
-    """
+def distance_grid(volume: Volume) -> np.ndarray:
+    """The grid (R, R, R) float32 in (−1, 1) of a volume in model space; negative inside."""
     spacing = 2 / RESOLUTION
     nodes = Grid((spacing / 2 - 1,) * 3, spacing, (RESOLUTION,) * 3)
-    positions = torch.from_numpy(np.ascontiguousarray(vertices, np.float32))
-    triangles = torch.from_numpy(np.ascontiguousarray(faces, np.int32))
-    distances = mesh_to_sdf(positions, triangles, nodes, band=BAND).numpy() - np.float32(half_thickness)
-    return np.tanh(distances / SATURATION)
+    return np.tanh(volume.on_grid(nodes, band=BAND).numpy() / SATURATION)
 
 
 def transformed(grids: Tensor, matrices: Tensor) -> Tensor:

@@ -13,13 +13,12 @@ from tqdm import tqdm
 from .archive import Archive
 from .distance_grids import RESOLUTION, distance_grid
 from .model_folder import open_data
-from .surface import SHEET_HALF_THICKNESS
+from .volume import Volume
 
 
 def _grid(archive: Archive, index: int) -> np.ndarray:
     shape = archive[index]
-    thickness = 0.0 if shape.watertight else SHEET_HALF_THICKNESS
-    return np.rint(127 * distance_grid(shape.vertices, shape.faces, half_thickness=thickness)).astype(np.int8)
+    return np.rint(127 * distance_grid(Volume.of(shape.vertices, shape.faces))).astype(np.int8)
 
 
 def pack_distance_grids(source: Path, folder: Path, *, processes: int | None = None) -> np.ndarray:

@@ -13,9 +13,6 @@ from ..mesh import Mesh
 UNKNOWN_SRGB = np.array(180 / 255, np.float32)
 """The grey of surfaces whose colour is not known, as in the training data."""
 
-SHEET_HALF_THICKNESS = 0.008
-"""How far the surface of an open mesh is moved out, so that one-sided sheets enclose a volume (model units)."""
-
 
 @dataclass(frozen=True)
 class SurfacePoints:
@@ -60,14 +57,6 @@ def welded(vertices: np.ndarray, faces: np.ndarray, digits: int = 6) -> tuple[np
     """The mesh with vertices at one place, to so many decimal digits, made one: (V', 3) and (F, 3) int64."""
     _, first, place = np.unique(vertices.round(digits), axis=0, return_index=True, return_inverse=True)
     return vertices[first], place.reshape(-1)[faces]
-
-
-def half_thickness(faces: np.ndarray) -> float:
-    """How far from a face of this welded mesh places count as inside (model units): 0 for a surface whose every edge is
-    shared by exactly two faces, SHEET_HALF_THICKNESS for any other."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    _, count = np.unique(edges, axis=0, return_counts=True)
-    return 0.0 if (count == 2).all() else SHEET_HALF_THICKNESS
 
 
 def surface_colors(mesh: Mesh, points: SurfacePoints) -> np.ndarray:

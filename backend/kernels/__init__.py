@@ -24,6 +24,7 @@ HOMES = {
     "devoxelize": "voxels",
     "point_to_mesh_distance": "mesh_distance",
     "winding_number": "winding",
+    "mesh_to_distance": "signed_distance",
     "mesh_to_sdf": "signed_distance",
     "Grid": "signed_distance",
 }

@@ -71,8 +71,6 @@ def mesh_to_sdf(
     """
     check_mesh(vertices, faces)
     if isinstance(where, Grid):
-        if band is not None and not band >= 1:
-            raise ValueError(f"band must be at least 1 cell, not {band}.")
         return _on_grid(vertices.detach(), faces, where, band)
     check_points("where", where)
     check_same_device(where=where, vertices=vertices, faces=faces)
@@ -104,19 +102,36 @@ def _oriented(vertices: torch.Tensor, faces: torch.Tensor) -> OrientedFaces:
     return orient_faces(vertices.cpu().double().numpy(), faces.cpu().to(torch.int32).numpy())
 
 
+def mesh_to_distance(
+    vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, *, band: float | None = BAND
+) -> torch.Tensor:
+    """The distance of `mesh_to_sdf` on a grid without its sign, for faces that enclose nothing; arguments as there.
+
+    Returns (X, Y, Z) float32. Raises TypeError or ValueError as `mesh_to_sdf` does.
+    """
+    check_mesh(vertices, faces)
+    return torch.from_numpy(_grid_distances(vertices.detach(), faces, grid, band)).to(vertices.device)
+
+
 def _on_grid(vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, band: float | None) -> torch.Tensor:
     """Distances by device, signs on the CPU: those are a few milliseconds' work wherever they are done."""
+    distance = _grid_distances(vertices, faces, grid, band)
     surface = _oriented(vertices, faces)
     in_cells = (surface.vertices - np.asarray(grid.origin)) / grid.spacing
+    _apply_sign(replace(surface, vertices=in_cells), distance)
+    return torch.from_numpy(distance).to(vertices.device)
+
+
+def _grid_distances(vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, band: float | None) -> np.ndarray:
+    if band is not None and not band >= 1:
+        raise ValueError(f"band must be at least 1 cell, not {band}.")
     if computing_device(vertices.device).type == "cuda":
         from .mesh_cuda import grid_distances_on_cuda
 
-        distance = grid_distances_on_cuda(vertices, faces, grid.origin, grid.spacing, grid.shape, band).cpu().numpy()
-    else:
-        corners = in_cells[np.ascontiguousarray(faces.cpu().numpy())]
-        distance = _distances(corners, grid) if band is None else _band_distances(corners, grid, band)
-    _apply_sign(replace(surface, vertices=in_cells), distance)
-    return torch.from_numpy(distance).to(vertices.device)
+        return grid_distances_on_cuda(vertices, faces, grid.origin, grid.spacing, grid.shape, band).cpu().numpy()
+    in_cells = (vertices.cpu().double().numpy() - np.asarray(grid.origin)) / grid.spacing
+    corners = in_cells[np.ascontiguousarray(faces.cpu().numpy())]
+    return _distances(corners, grid) if band is None else _band_distances(corners, grid, band)
 
 
 def _distances(corners: np.ndarray, grid: Grid) -> np.ndarray:

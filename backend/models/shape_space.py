@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..color import linear_to_srgb, srgb_to_linear
 from ..data.distance_grids import distance_grid
-from ..data.surface import half_thickness, sample_surface, surface_colors, welded
+from ..data.surface import sample_surface, surface_colors, welded
+from ..data.volume import Volume
 from ..errors import InputError
 from ..mesh import Mesh
 from ..representations.field import Field
@@ -237,8 +238,7 @@ class ShapeSpace:
             raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into that first.")
         points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
         srgb = linear_to_srgb(surface_colors(mesh, points))
-        vertices, faces = welded(mesh.vertices, mesh.faces)
-        grid = distance_grid(vertices, faces, half_thickness=half_thickness(faces))
+        grid = distance_grid(Volume.of(*welded(mesh.vertices, mesh.faces)))
         parts = (grid, points.positions, srgb)
         with torch.no_grad():
             return self.autoencoder.encoder(*(torch.from_numpy(part)[None].to(self.device) for part in parts))[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.surface import SHEET_HALF_THICKNESS
+from ..data.volume import SHEET_HALF_THICKNESS
 from ..kernels.mesh_distance import nearest_faces_of_arrays
 from ..kernels.winding import winding_of_arrays
 from ..meshing.clip import outside_of_box

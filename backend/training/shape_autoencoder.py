@@ -44,7 +44,9 @@ SHOWN = 6
 CONFIGURATIONS = {
     "small": (ShapeAutoencoderConfig(), Schedule(minutes=60, batch_size=16, learning_rate=1.5e-3)),
     "base": (ShapeAutoencoderConfig(), Schedule(minutes=12, batch_size=128, learning_rate=3e-3)),
+    "further": (ShapeAutoencoderConfig(), Schedule(minutes=30, batch_size=16, learning_rate=5e-4, warmup_steps=50)),
 }
+"""`further` is for weights that `--start` names."""
 
 
 @dataclass
@@ -231,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dev", type=Path, help="data to measure on; by default what is held out of --data")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
-    parser.add_argument("--decoder", type=Path, help="a folder of weights whose decoder this starts with")
+    parser.add_argument("--start", type=Path, help="a folder of weights that this starts with")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
     parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
@@ -251,11 +253,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"{options.data} has too few objects to hold any out: name others to measure on by --dev.")
     torch.manual_seed(0)
     model = ShapeAutoencoder(config)
-    if options.decoder is not None:
-        state, _ = load_weights(AUTOENCODER, options.decoder)
-        prefix = "decoder."
-        former = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        model.decoder.load_state_dict(former)
+    if options.start is not None:
+        model.load_state_dict(load_weights(AUTOENCODER, options.start)[0])
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
     checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
     shown = measured[:: max(len(measured) // SHOWN, 1)][:SHOWN]

@@ -19,7 +19,6 @@ from benchmarks.reconstruction_fidelity import (
     colored_mesh,
     fidelity,
     reconstruct,
-    surface_of,
     tables,
 )
 from benchmarks.shape_clouds import TrainingShapes
@@ -58,11 +57,11 @@ def test_balls_differ_by_what_geometry_says(radius: float, f_score: float) -> No
 
 def test_an_open_sheet_is_a_slab_of_the_thickness_that_is_taught() -> None:
     sheet = trimesh.Trimesh([[-0.9, -0.9, 0], [0.9, -0.9, 0], [0.9, 0.9, 0], [-0.9, 0.9, 0]], [[0, 1, 2], [0, 2, 3]])
-    truth = surface_of(data_object(sheet, watertight=False))
-    slab = trimesh.creation.box((1.8, 1.8, 0.016))
+    truth = Surface.of(sheet.vertices, sheet.faces)
+    slab = trimesh.creation.box((1.812, 1.812, 0.012))
     found = fidelity(Surface.of(slab.vertices, slab.faces), truth)
     assert found.iou > 0.95
-    assert found.chamfer_l1 == pytest.approx(0.008, rel=0.05)
+    assert found.chamfer_l1 == pytest.approx(0.006, rel=0.05)
 
 
 def test_every_face_keeps_its_own_colour() -> None:
@@ -101,16 +100,18 @@ def test_the_nearest_training_shape_is_measured_as_it_was_turned() -> None:
     )
     assert found.nearest.iou > 0.999 and found.nearest.chamfer_l1 < 1e-5
     assert found.watertight and not found.whole and found.decoded.iou < 0.3
+    assert found.solid.iou > 0.99 and found.solid.chamfer_l1 < 0.002
 
 
 def test_tables_show_means_and_the_worst_last() -> None:
     good, bad = Fidelity(0.9, 0.01, 0.8, 0.95), Fidelity(0.5, 0.03, 0.4, 0.85)
     results = [
-        Reconstruction("a poor one", bad, bad, True, False, 3.0, 2.0),
-        Reconstruction("a fine one", good, bad, True, True, 1.0, 1.0),
+        Reconstruction("a poor one", bad, bad, good, True, False, 3.0, 2.0),
+        Reconstruction("a fine one", good, bad, good, True, True, 1.0, 1.0),
     ]
     shown = tables(results)
     assert "| encoded and decoded | 0.700 | 0.0200 | 0.600 | 0.900 |" in shown
+    assert "| the truth as a solid | 0.900 | 0.0100 | 0.800 | 0.950 |" in shown
     assert "| watertight | 2 of 2 |" in shown and "| one component | 1 of 2 |" in shown
     assert "| seconds of decode, median · most | 2.0 · 3.0 |" in shown
     assert shown.index("a fine one") < shown.index("a poor one")

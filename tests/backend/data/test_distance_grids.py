@@ -8,6 +8,7 @@ import torch
 
 from backend.data.distance_grids import SATURATION, distance_grid, transformed
 from backend.data.distance_packing import pack_distance_grids
+from backend.data.volume import Volume
 
 AXIS = (np.arange(64) + 0.5) / 32 - 1
 CENTRES = np.stack(np.meshgrid(AXIS, AXIS, AXIS, indexing="ij"), axis=-1)
@@ -21,17 +22,10 @@ def box_distance(half: np.ndarray, points: np.ndarray = CENTRES) -> np.ndarray:
 def test_a_grid_holds_the_saturated_distance_at_cell_centres(box) -> None:
     half = np.array([0.9, 0.5, 0.3])
     vertices, faces = box(-half, half)
-    grid = distance_grid(vertices, faces)
+    grid = distance_grid(Volume.of(vertices, faces))
     assert grid.shape == (64, 64, 64) and grid.dtype == np.float32
     # Beyond the band a value says only that it is far.
     np.testing.assert_allclose(grid, np.tanh(box_distance(half) / SATURATION), atol=0.02)
-
-
-def test_a_sheet_gets_the_thickness_that_is_asked_for(box) -> None:
-    vertices, faces = box((0.0, -0.9, -0.9), (0.0, 0.9, 0.9))
-    grid = distance_grid(vertices, faces[:2], half_thickness=0.02)
-    inside = np.abs(AXIS) < 0.02
-    assert (grid[inside, 20:44, 20:44] < 0).all() and (grid[~inside] > 0).all()
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.8])
