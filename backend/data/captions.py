@@ -72,17 +72,19 @@ def color_word(srgb: Sequence[float]) -> str:
     raise AssertionError("hues end at 360 degrees")
 
 
+def color_names(srgb: np.ndarray) -> np.ndarray:
+    """The name (N,) str of each of the colours (N, 3) uint8 sRGB; colours that differ by less than 8 share theirs."""
+    colors, place = np.unique(srgb // 8, axis=0, return_inverse=True)
+    return np.array([color_word((color * 8 + 4) / 255) for color in colors])[place.reshape(-1)]
+
+
 def main_colors(srgb: np.ndarray) -> list[str]:
     """The names of the one or two colours that cover most of a surface; `srgb` (N, 3) uint8 samples spread by area.
     Empty when no colour covers enough."""
-    colors, counts = np.unique(srgb // 8 * 8 + 4, axis=0, return_counts=True)
-    shares: Counter[str] = Counter()
-    for color, count in zip(colors, counts, strict=True):
-        shares[color_word(color / 255)] += count / len(srgb)
-    ranked = shares.most_common(2)
-    if ranked[0][1] < MAIN_SHARE:
+    ranked = Counter(color_names(srgb).tolist()).most_common(2)
+    if ranked[0][1] < MAIN_SHARE * len(srgb):
         return []
-    return [name for name, share in ranked if share >= MAIN_SHARE / 1.6]
+    return [name for name, count in ranked if count >= MAIN_SHARE / 1.6 * len(srgb)]
 
 
 def proportions(extents: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ BAND_DEVIATION = 0.05
 @dataclass(frozen=True)
 class ShapeSamples:
     """surface_positions (S, 3) float16, surface_normals (S, 3) int8 (127 = 1), surface_colors (S, 3) uint8 sRGB,
-    query_positions (Q, 3) float16, query_distances (Q,) float16: the `Volume`'s signed distance, negative inside, model units.
-    Queries come in the order near, band, uniform."""
+    query_positions (Q, 3) float16, query_distances (Q,) float16: the `Volume`'s signed distance, negative inside, model
+    units. Queries come in the order near, band, uniform."""
 
     surface_positions: np.ndarray
     surface_normals: np.ndarray

@@ -37,7 +37,7 @@ SIDE = 0.002
 PIECE = 0.08
 """The longest side of the pieces that faces are cut into, since a face can be half buried (model units)."""
 NORMAL_WEIGHT = 0.1
-"""How far apart (model units) two places are that differ in their normals by one; it keeps a thin wall's sides apart."""
+"""How far apart two places count that differ in their normals by one, so that a thin wall's sides are (model units)."""
 FAR = 2.0
 """A coarse sum is enough: only whether the winding number is nearer to 0 or to 1 matters."""
 

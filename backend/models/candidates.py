@@ -13,12 +13,21 @@ from ..representations.field import Field
 RESOLUTION = 32
 
 
-def wholeness(field: Field, resolution: int = RESOLUTION) -> float:
-    """The share of the shape's volume that its largest connected part holds, on a grid of `resolution`³ cell centres;
-    0 for an empty shape."""
+def cell_centres(resolution: int) -> torch.Tensor:
+    """The centres (R³, 3) float32 of a grid of cells in model space."""
     axis = (torch.arange(resolution, dtype=torch.float32) + 0.5) * (2 / resolution) - 1
-    inside = field.signed_distance(torch.cartesian_prod(axis, axis, axis)).cpu().numpy() < 0
-    labels, _ = ndimage.label(inside.reshape([resolution] * 3), np.ones((3, 3, 3)))
+    return torch.cartesian_prod(axis, axis, axis)
+
+
+def wholeness(field: Field, resolution: int = RESOLUTION) -> float:
+    """`wholeness_of` a field on a grid of `resolution`³ cells."""
+    inside = field.signed_distance(cell_centres(resolution)).cpu().numpy() < 0
+    return wholeness_of(inside.reshape([resolution] * 3))
+
+
+def wholeness_of(inside: np.ndarray) -> float:
+    """The share of the volume of a shape, cells (X, Y, Z) bool, that its largest connected part holds; 0 for none."""
+    labels, _ = ndimage.label(inside, np.ones((3, 3, 3)))
     volumes = np.bincount(labels.ravel())[1:]
     return float(volumes.max() / volumes.sum()) if len(volumes) else 0.0
 

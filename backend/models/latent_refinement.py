@@ -28,12 +28,12 @@ HELD_OUT = 4
 
 @dataclass(frozen=True)
 class RefinementConfig:
-    """Steps of Adam, their rate, the points looked at in each, and the weight of the pull towards the start."""
+    """Steps of Adam, their rate at first, points looked at in each, and the weight of the pull towards the start."""
 
     steps: int = 24
     rate: float = 0.04
     batch: int = 3072
-    pull: float = 1e-3
+    pull: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class Evidence:
 
     @classmethod
     def of(cls, volume: Volume, places: np.ndarray, srgb: np.ndarray, *, count: int = 4096) -> Evidence:
-        """`count` points close to the volume's surface, half as many around it and a quarter anywhere; the same for the
-        same shape. places, srgb: (S, 3) float32."""
+        """`count` points close to the volume's surface, half as many around it and a quarter anywhere, and the colours
+        of half as many of the given places; the same for the same shape. places, srgb: (S, 3) float32."""
         generator = np.random.default_rng(0)
         surface = generator.permutation(sample_surface(*volume.surface, count + count // 2, generator).positions)
         deviations = np.repeat([NEAR_DEVIATION, BAND_DEVIATION], [count, count // 2])[:, None]
         around = surface + deviations * generator.standard_normal(surface.shape)
         anywhere = generator.uniform(-1, 1, (count // 4, 3))
         points = generator.permutation(np.concatenate([around, anywhere]).clip(-1, 1).astype(np.float32))
-        order = generator.permutation(len(places))
+        order = generator.permutation(len(places))[: count // 2]
         asked = torch.from_numpy(points)
         return cls(asked, volume.at_points(asked), torch.from_numpy(places[order]), torch.from_numpy(srgb[order]))
 
@@ -74,7 +74,7 @@ def misfit(decoder: Decoder, latent: Tensor, evidence: Evidence, points: Tensor,
     return error.abs().mean() / TRUNCATION + 0.5 * sign + COLOR_WEIGHT * color.abs().mean()
 
 
-def refine(decoder: Decoder, latent: Tensor, evidence: Evidence, config: RefinementConfig | None = None) -> Tensor:
+def refined(decoder: Decoder, latent: Tensor, evidence: Evidence, config: RefinementConfig | None = None) -> Tensor:
     """The latent (C, 8, 8, 8) after descent from `latent`; that itself where evidence held out finds no improvement.
 
     The same arguments on the same device give the same latent.
@@ -82,27 +82,25 @@ def refine(decoder: Decoder, latent: Tensor, evidence: Evidence, config: Refinem
     config = config or RefinementConfig()
     device = latent.device
     evidence = Evidence(*(part.to(device) for part in vars(evidence).values()))
-    held, rest = len(evidence.points) // HELD_OUT, len(evidence.points) - len(evidence.points) // HELD_OUT
-    judged = torch.arange(held, device=device), torch.arange(len(evidence.places) // HELD_OUT, device=device)
+    totals = len(evidence.points), len(evidence.places)
     generator = torch.Generator().manual_seed(0)
     moved = latent.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([moved], lr=config.rate, betas=(0.8, 0.95))
-    share = config.batch * len(evidence.places) // len(evidence.points)
 
-    def drawn(total: int, count: int) -> Tensor:
-        """Indices of evidence that teaches."""
-        first = total // HELD_OUT
+    def taught(total: int) -> Tensor:
+        """Indices, evenly drawn from what is not held out."""
+        count, first = config.batch * total // sum(totals), total // HELD_OUT
         return (first + torch.randint(total - first, (count,), generator=generator)).to(device)
 
     for index in range(config.steps):
         optimizer.param_groups[0]["lr"] = config.rate * (1 - index / config.steps)
         with torch.enable_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
-            taught = drawn(len(evidence.points), config.batch), drawn(len(evidence.places), share)
-            loss = misfit(decoder, moved, evidence, *taught)
-            loss = loss + config.pull * (moved - latent).square().sum() / latent.numel() * 100
+            loss = misfit(decoder, moved, evidence, *map(taught, totals))
+            loss = loss + config.pull * (moved - latent).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    judged = [torch.arange(total // HELD_OUT, device=device) for total in totals]
     with torch.no_grad():
         before, after = (misfit(decoder, either, evidence, *judged) for either in (latent, moved))
     return moved.detach() if after < before else latent

@@ -29,8 +29,8 @@ class PrincipalComponents(nn.Module):
         self.register_buffer("directions", torch.zeros(count, size))
         self.register_buffer("deviations", torch.ones(count))
 
-    def fit(self, latents: Tensor) -> float:
-        """Takes the leading components of `latents` (N, C, 8, 8, 8); returns the share of variance they explain.
+    def fit(self, latents: Tensor) -> None:
+        """Takes the leading components of `latents` (N, C, 8, 8, 8).
 
         Random, by torch's global generator. Raises InputError when N latents cannot span that many components.
         """
@@ -43,7 +43,12 @@ class PrincipalComponents(nn.Module):
         _, singular, right = torch.svd_lowrank(centred, q=min(count + OVERSAMPLING, *centred.shape), niter=4)
         self.directions.copy_(right[:, :count].T)
         self.deviations.copy_(singular[:count] / (len(flat) - 1) ** 0.5)
-        return (self.deviations.square().sum() / centred.square().sum() * (len(flat) - 1)).item()
+
+    def explained(self, latents: Tensor) -> float:
+        """The share of the variance of `latents` (N, C, 8, 8, 8) about their mean that the components keep."""
+        lost = (self.restore(self.whiten(latents)) - latents).flatten(1)
+        centred = latents.flatten(1) - latents.flatten(1).mean(0)
+        return (1 - lost.square().sum() / centred.square().sum()).item()
 
     def whiten(self, latents: Tensor) -> Tensor:
         """(N, C, 8, 8, 8) → (N, K), each coefficient of unit variance over the training latents."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..color import linear_to_srgb, srgb_to_linear
 from ..data.distance_grids import distance_grid
@@ -28,14 +28,18 @@ from .candidates import most_whole
 from .conditions import IMAGE_SIZE, Conditions
 from .latent_blending import blend
 from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
+from .latent_refinement import Evidence, refined
+from .obedience import Asked, most_obedient
 from .observation import Observation
 from .part_completion import complete
 from .placements import PlacedField
 from .principal_components import PrincipalComponents
+from .prior_weights import read_prior
 from .shape_autoencoder import LATENT_RESOLUTION, FeatureGrids, ShapeAutoencoder, ShapeAutoencoderConfig
 from .text_encoder import TextEncoder
 
 CANDIDATES = 4
+CANDIDATES_TO_OBEY = 8
 ENCODED_POINTS = 8192
 QUERIES_AT_ONCE = 1 << 15
 
@@ -91,10 +95,7 @@ class ShapeSpace:
         with torch.device("meta"):
             prior = LatentPrior(LatentPriorConfig(**{**config, "classes": tuple(config["classes"])}))
             components = PrincipalComponents(config["components"], latent_shape)
-        prefixes: dict[str, nn.Module] = {"prior.": prior, "principal_components.": components}
-        for prefix, module in prefixes.items():
-            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            module.load_state_dict(own, assign=True)
+        read_prior(prior, components, state)
         for module in (autoencoder, prior, components):
             module.to(device).eval().requires_grad_(False)
         hashes = expected_hashes(folder)
@@ -114,19 +115,23 @@ class ShapeSpace:
         """A latent (C, 8, 8, 8) float32 that agrees with all that is told of it; the same arguments on the same device
         give the same latent.
 
-        Of several candidates that the seed gives (see `candidates`) the one that hangs together best is kept.
-        `step(done, total)` is called after every sampling step and every candidate looked at, and may raise to stop.
+        Of several candidates that the seed gives (see `candidates`) the one that hangs together best is kept, or, where
+        the prompt has words for colour or proportion, the one that obeys them best. `step(done, total)` is called after
+        every sampling step and every candidate looked at, and may raise to stop.
         """
+
+        asked = Asked.by(prompt or "")
+        count = CANDIDATES_TO_OBEY if asked else CANDIDATES
 
         def tell(done: int) -> None:
             if step is not None:
-                step(done, steps + CANDIDATES)
+                step(done, steps + count)
 
         latents = self.candidates(
             prompt,
             class_name=class_name,
             image=image,
-            count=CANDIDATES,
+            count=count,
             seed=seed,
             steps=steps,
             guidance_scale=guidance_scale,
@@ -138,7 +143,8 @@ class ShapeSpace:
                 yield self.field(latent)
                 tell(steps + index + 1)
 
-        return latents[most_whole(fields())].clone()
+        chosen = most_obedient(fields(), asked) if asked else most_whole(fields())
+        return latents[chosen].clone()
 
     def candidates(
         self,
@@ -229,19 +235,23 @@ class ShapeSpace:
         """
         return blend(latents, weights, components=self.components, path=path)
 
-    def encode(self, mesh: Mesh) -> Tensor:
+    def encode(self, mesh: Mesh, *, refine: bool = True) -> Tensor:
         """The latent (C, 8, 8, 8) float32 of `mesh`, which lies in model space ([−1, 1]³).
 
+        With `refine` the encoder's answer is fitted to the mesh by descent, which takes seconds and keeps finer parts.
         Raises InputError when the mesh has no surface or reaches out of model space.
         """
         if len(mesh.vertices) and np.abs(mesh.vertices).max() > 1:
             raise InputError("The mesh reaches out of model space, the cube from −1 to 1: scale it into that first.")
         points = sample_surface(mesh.vertices, mesh.faces, ENCODED_POINTS, np.random.default_rng(0))
         srgb = linear_to_srgb(surface_colors(mesh, points))
-        grid = distance_grid(Volume.of(*welded(mesh.vertices, mesh.faces)))
-        parts = (grid, points.positions, srgb)
+        volume = Volume.of(*welded(mesh.vertices, mesh.faces))
+        parts = (distance_grid(volume), points.positions, srgb)
         with torch.no_grad():
-            return self.autoencoder.encoder(*(torch.from_numpy(part)[None].to(self.device) for part in parts))[0]
+            latent = self.autoencoder.encoder(*(torch.from_numpy(part)[None].to(self.device) for part in parts))[0]
+        if not refine:
+            return latent
+        return refined(self.autoencoder.decoder, latent, Evidence.of(volume, points.positions, srgb))
 
     def decode(self, latent: Tensor, resolution: int = 128, *, face_count: int = 20_000) -> Mesh:
         """The finished mesh of `latent`, in model space, with UVs and texture, from `resolution` cells along a side.

@@ -10,7 +10,7 @@ out of most of the samples, and all of them of some, for classifier-free guidanc
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,35 +20,30 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..data.captions import main_colors, proportion_words, proportions, sentences
-from ..data.distance_grids import transformed
+from ..data.distance_grids import stretched
 from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
 from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
+from ..data.variants import PLAIN_VIEWS, VIEWS, Variants, draw_variants, tinted
 from ..data.view_packing import pack_views
 from ..models.conditions import Conditions
 from ..models.latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
 from ..models.partial_shape import cell_centres, partial_grid
 from ..models.principal_components import PrincipalComponents
+from ..models.prior_weights import prior_state, read_prior
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from ..models.text_encoder import Sentences, TextEncoder
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights, save_weights
 from .card import PriorReport, write_prior_card
+from .described import SENTENCES, Captions, captions_of
 from .loop import Schedule, save_whole, train
 from .samples import row_of_latents
 
-VIEWS = 4
-"""Latents an object: as it is, mirrored, stretched, and stretched otherwise and mirrored."""
-SENTENCES = 8
-TOKENS = 16
-"""Of a sentence, at most; captions are shorter."""
-STRETCH = 0.15
-HALF_EXTENT = 0.9
 TEXT_NOISE = 0.012
 PARTIAL_POINTS = 1024
 
-ALONE = {"nothing": 0.1, "sentence": 0.55, "class": 0.06, "image": 0.12, "part": 0.17}
+ALONE = {"nothing": 0.1, "sentence": 0.5, "class": 0.05, "image": 0.2, "part": 0.15}
 """Share of the samples by the condition that they have first."""
 SENTENCE_BESIDE_IMAGE = 0.3
 SENTENCE_BESIDE_PART = 0.5
@@ -62,93 +57,42 @@ WITHOUT_COLORS = 0.3
 CONFIGURATIONS = {
     "small": (LatentPriorConfig(), Schedule(minutes=30, batch_size=512, learning_rate=1e-3)),
     "base": (LatentPriorConfig(), Schedule(minutes=10, batch_size=2048, learning_rate=2e-3)),
+    "further": (LatentPriorConfig(), Schedule(minutes=25, batch_size=512, learning_rate=6e-4, warmup_steps=100)),
 }
+"""`further` is for weights that `--start` names."""
 
 
-def draw_views(extents: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """What is done to an object of the given half-extents (3,), (VIEWS, 3, 3) float32: nothing, mirrored in x,
-    stretched along every axis, and stretched otherwise and mirrored. Each fits the largest half-extent of 0.9."""
-    factors = np.ones((VIEWS, 3))
-    factors[2:] = np.exp(generator.uniform(-STRETCH, STRETCH, (VIEWS - 2, 3)))
-    factors *= HALF_EXTENT / (extents * factors).max(axis=1, keepdims=True)
-    factors[1::2, 0] *= -1
-    return (factors[:, None] * np.eye(3)).astype(np.float32)
+def variants_of(data: PackedData) -> list[Variants]:
+    """The variants of every object."""
+    extents = np.abs(data.surface_positions.astype(np.float32)).max(axis=1)
+    return [draw_variants(own, np.random.default_rng([1, index])) for index, own in enumerate(extents)]
 
 
 @torch.no_grad()
 def encode_all(
-    autoencoder: ShapeAutoencoder, data: PackedData, grids: np.ndarray, device: torch.device
-) -> tuple[Tensor, np.ndarray]:
-    """Latents (n, VIEWS, C, 8, 8, 8) float16 of all objects, and what was done to each, (n, VIEWS, 3, 3) float32.
+    autoencoder: ShapeAutoencoder,
+    data: PackedData,
+    grids: np.ndarray,
+    variants: Sequence[Variants],
+    device: torch.device,
+) -> Tensor:
+    """Latents (n, VIEWS, C, 8, 8, 8) float16 of all objects' variants.
 
     grids: (n, 64, 64, 64) int8 as `pack_distance_grids` makes them.
     """
-    latents, matrices = [], []
-    for index in tqdm(range(len(data)), "Encoding", unit="object", mininterval=10):
+    latents = []
+    for index, of_object in enumerate(tqdm(variants, "Encoding", unit="object", mininterval=10)):
         positions = torch.from_numpy(data.surface_positions[index].astype(np.float32)).to(device)
-        extents = np.abs(data.surface_positions[index]).max(axis=0).astype(np.float32)
-        views = torch.from_numpy(draw_views(extents, np.random.default_rng([1, index]))).to(device)
-        colors = torch.from_numpy(data.surface_colors[index].astype(np.float32) / 255).to(device)
+        matrices = torch.from_numpy(of_object.matrices).to(device)
+        own = data.surface_colors[index]
+        colors = np.stack([own if tint is None else tinted(own, tint) for tint in of_object.tints])
         grid = torch.from_numpy(grids[index].astype(np.float32) / 127).to(device)
-        # What is only mirrored keeps every value.
-        moved = torch.cat([grid[None], grid.flip(0)[None], transformed(grid.expand(2, -1, -1, -1), views[2:])])
-        places = positions @ views.mT
+        moved = stretched(grid, matrices.diagonal(dim1=1, dim2=2))
+        srgb = torch.from_numpy(colors.astype(np.float32) / 255).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            encoded = autoencoder.encoder(moved, places, colors.expand(VIEWS, -1, -1))
+            encoded = autoencoder.encoder(moved, positions @ matrices.mT, srgb)
         latents.append(encoded.to("cpu", torch.float16))
-        matrices.append(views.cpu().numpy())
-    return torch.stack(latents), np.stack(matrices)
-
-
-def describe_all(data: PackedData) -> list[list[str]]:
-    """SENTENCES captions for every object."""
-    extents = np.stack([np.ptp(positions.astype(np.float32), axis=0) for positions in data.surface_positions])
-    ratios = proportions(extents.clip(1e-3))
-    classes = np.array([record["class"] for record in data.records])
-    medians = {name: np.median(ratios[classes == name], axis=0) for name in set(classes)}
-    captions = []
-    for index, record in enumerate(data.records):
-        colors = main_colors(data.surface_colors[index]) if record["has_color"] else []
-        words = proportion_words(ratios[index], medians[record["class"]])
-        generator = np.random.default_rng([2, index])
-        captions.append(sentences(record["caption"], record["class"], colors, words, SENTENCES, generator))
-    return captions
-
-
-@dataclass(frozen=True)
-class Captions:
-    """of_objects (n, SENTENCES) int64: rows of the encoded unique sentences, whose tokens are float16."""
-
-    encoded: Sentences
-    of_objects: np.ndarray
-
-
-def embed_all(captions: list[list[str]], encoder: TextEncoder) -> Captions:
-    """Every sentence, encoded once; what is longer than TOKENS is cut there."""
-    unique = sorted({sentence for variants in captions for sentence in variants}, key=lambda text: (len(text), text))
-    parts = [encoder.encode(unique[start : start + 64]) for start in range(0, len(unique), 64)]
-
-    def padded(values: Tensor) -> Tensor:
-        values = values[:, :TOKENS].cpu()
-        return functional.pad(values, (0, 0) * (values.ndim - 2) + (0, TOKENS - values.shape[1]))
-
-    encoded = Sentences(
-        torch.cat([part.embedding.cpu() for part in parts]),
-        torch.cat([padded(part.tokens).half() for part in parts]),
-        torch.cat([padded(part.mask) for part in parts]),
-    )
-    place = {sentence: index for index, sentence in enumerate(unique)}
-    return Captions(encoded, np.array([[place[sentence] for sentence in variants] for variants in captions]))
-
-
-def captions_of(data: PackedData, encoder: TextEncoder, path: Path) -> Captions:
-    """The objects' captions, embedded; kept at `path`, since that takes minutes."""
-    if not path.exists():
-        made = embed_all(describe_all(data), encoder)
-        save_whole(path, {**vars(made.encoded), "of_objects": torch.from_numpy(made.of_objects)})
-    stored = torch.load(path, weights_only=True)
-    of_objects = stored.pop("of_objects").numpy()
-    return Captions(Sentences(**stored), of_objects)
+    return torch.stack(latents)
 
 
 @dataclass
@@ -162,21 +106,22 @@ class FlowBatch:
 class LatentSampler:
     """Draws latents with conditions; rare classes more often than their share, held-out objects never.
 
-    coefficients: (n, VIEWS, K) whitened. matrices: (n, VIEWS, 3, 3), what was done to each object. pictures:
-    (n, P, 64, 64, 4) uint8, of the objects as they are.
+    coefficients: (n, VIEWS, K) whitened, of the variants. pictures: (n, P, 64, 64, 4) uint8, of objects as they are.
     """
 
     def __init__(
         self,
         data: PackedData,
         coefficients: Tensor,
-        matrices: np.ndarray,
+        variants: Sequence[Variants],
         captions: Captions,
         pictures: np.ndarray,
         classes: tuple[str, ...],
         device: torch.device,
     ) -> None:
-        self.data, self.matrices, self.captions, self.pictures = data, matrices, captions, pictures
+        self.data, self.captions, self.pictures = data, captions, pictures
+        self.matrices = np.stack([own.matrices for own in variants])
+        self.tinted = np.array([[tint is not None for tint in own.tints] for own in variants])
         self.device = device
         self.coefficients = coefficients.to(device)
         names = [record["class"] for record in data.records]
@@ -190,8 +135,7 @@ class LatentSampler:
         objects = np.searchsorted(self.cumulative, generator.random(count)).clip(0, len(self.cumulative) - 1)
         views = generator.integers(VIEWS, size=count)
         first = generator.choice(list(ALONE), count, p=list(ALONE.values()))
-        # Pictures are of objects as they are, so that only the views 0 and 1 have them.
-        views[first == "image"] %= 2
+        views[first == "image"] %= PLAIN_VIEWS  # pictures are of objects as they are
         beside = generator.random((2, count))
         with_sentence = (
             (first == "sentence")
@@ -201,7 +145,7 @@ class LatentSampler:
         with_class = (first == "class") | (first != "nothing") & (beside[1] < CLASS_BESIDE)
         conditions = Conditions(
             count,
-            sentences=self._sentences(generator, objects, np.flatnonzero(with_sentence)),
+            sentences=self._sentences(generator, objects, views, np.flatnonzero(with_sentence)),
             classes=self._rows_and(np.flatnonzero(with_class), self.class_indices[objects[with_class]]),
             images=self._images(generator, objects, views, np.flatnonzero(first == "image")),
             parts=self._parts(generator, objects, views, np.flatnonzero(first == "part")),
@@ -214,10 +158,10 @@ class LatentSampler:
         return torch.from_numpy(rows).to(self.device), values.to(self.device)
 
     def _sentences(
-        self, generator: np.random.Generator, objects: np.ndarray, rows: np.ndarray
+        self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray
     ) -> tuple[Tensor, Sentences]:
-        variants = generator.integers(SENTENCES, size=len(rows))
-        chosen = torch.from_numpy(self.captions.of_objects[objects[rows], variants])
+        told = generator.integers(SENTENCES, size=len(rows))
+        chosen = torch.from_numpy(self.captions.of_variants[objects[rows], views[rows], told])
         encoded = self.captions.encoded
         embedding = encoded.embedding[chosen]
         noise = torch.from_numpy(generator.normal(0, TEXT_NOISE, embedding.shape).astype(np.float32))
@@ -257,7 +201,8 @@ class LatentSampler:
         normals[generator.random(len(rows)) < WITHOUT_NORMALS] = 0
         colors = data.surface_colors[of[:, None], points].astype(np.float32) / 127.5 - 1
         has_color = np.array([data.records[index]["has_color"] for index in of], bool)
-        colors[~has_color | (generator.random(len(rows)) < WITHOUT_COLORS)] = 0
+        told = has_color & ~self.tinted[of, views[rows]] & (generator.random(len(rows)) >= WITHOUT_COLORS)
+        colors[~told] = 0
         boxes = draw_boxes(generator, len(rows))
         seen = ~boxes.contain(positions)
         unknown = boxes.contain(np.broadcast_to(self.centres, (len(rows), *self.centres.shape)))
@@ -286,6 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, latents and checkpoints")
     parser.add_argument("--weights", type=Path, default=FOLDER, help="the auto-encoder's folder, and where to write")
+    parser.add_argument("--start", type=Path, help="a folder of weights that this starts with")
     parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
     parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
@@ -296,6 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     packed = options.out / f"packed_{options.data.stem}"
     data = pack(options.data, packed)
+    variants = variants_of(data)
     classes = tuple(sorted({record["class"] for record in data.records}))
     config = replace(config, classes=classes)
     state, autoencoder_config = load_weights(AUTOENCODER, options.weights)
@@ -308,20 +255,23 @@ def main(arguments: list[str] | None = None) -> None:
     origin = f"{options.data.stem}_{expected_hashes(options.weights)[AUTOENCODER][:12]}"
     encoded = folder / f"latents_{origin}.pt"
     if not encoded.exists():
-        grids = pack_distance_grids(options.data, packed)
-        latents, matrices = encode_all(autoencoder, data, grids, device)
-        save_whole(encoded, {"latents": latents, "matrices": torch.from_numpy(matrices)})
-    stored = torch.load(encoded, weights_only=True)
-    latents, matrices = stored["latents"].float(), stored["matrices"].numpy()
-    seen = ~torch.from_numpy(held_out(data.records))
+        save_whole(encoded, encode_all(autoencoder, data, pack_distance_grids(options.data, packed), variants, device))
+    latents = torch.load(encoded, weights_only=True).float()
+    seen = latents[~torch.from_numpy(held_out(data.records))].flatten(0, 1)
     components = PrincipalComponents(config.components, tuple(latents.shape[2:]))
+    prior = LatentPrior(config)
     torch.manual_seed(0)
-    explained = components.fit(latents[seen].flatten(0, 1))
+    if options.start is None:
+        components.fit(seen)
+    else:
+        # What the prior learned is said in its components.
+        read_prior(prior, components, load_weights(PRIOR, options.start)[0])
+    explained = components.explained(seen)
     coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
     encoder = TextEncoder(device)
-    captions = captions_of(data, encoder, folder / f"captions_{options.data.stem}.pt")
+    captions = captions_of(data, variants, encoder, folder / f"captions_{options.data.stem}.pt")
     pictures = pack_views(options.data, packed)
-    sampler = LatentSampler(data, coefficients, matrices, captions, pictures, classes, device)
+    sampler = LatentSampler(data, coefficients, variants, captions, pictures, classes, device)
     losses_of = flow_losses(components.deviations.to(device))
     checkpoint = folder / f"checkpoint_{origin}.pt"
 
@@ -331,11 +281,9 @@ def main(arguments: list[str] | None = None) -> None:
         coefficients = sample(prior, noise, Guidance.by(prior, told, SHOWN_GUIDANCE), steps=SHOWN_STEPS)
         return row_of_latents(autoencoder, components.to(device).restore(coefficients).unbind())
 
-    trained = train(LatentPrior(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    trained = train(prior, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
     components.to("cpu")
-    parts = {"prior.": trained.model.state_dict(), "principal_components.": components.state_dict()}
-    state = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
-    save_weights(PRIOR, state, asdict(config), options.weights)
+    save_weights(PRIOR, prior_state(trained.model, components), asdict(config), options.weights, matrices_in_bytes=True)
     count = latents.shape[0] * latents.shape[1]
     report = PriorReport(options.configuration, schedule, trained, len(data), count, explained)
     write_prior_card(report, options.weights)

@@ -1,4 +1,4 @@
-"""Reading and writing the bundled weights: safetensors in half precision, checked against `sha256.json`."""
+"""Reading and writing the bundled weights: safetensors of two bytes or one a number, checked against `sha256.json`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -18,6 +19,9 @@ AUTOENCODER = "shape_autoencoder.safetensors"
 PRIOR = "latent_prior.safetensors"
 VIEWS = "view_diffusion.safetensors"
 HASHES = "sha256.json"
+SCALE = ":scale"
+"""Ends the name of the scales (rows, 1) of a matrix that is stored in bytes."""
+LARGE_MATRIX = 1 << 16
 REPAIR = "Install the extension again, or restore the file from the release."
 
 
@@ -43,15 +47,25 @@ def expected_hashes(folder: Path = FOLDER) -> dict[str, str]:
         raise MachineError(f"The hashes of the bundled weights cannot be read ({error}). {REPAIR}") from error
 
 
-def save_weights(name: str, state: dict[str, Tensor], config: dict, folder: Path = FOLDER) -> None:
-    """Writes floating-point tensors in half precision, with `config` as metadata, and records the file's hash."""
-    half = {}
+def save_weights(
+    name: str, state: dict[str, Tensor], config: dict, folder: Path = FOLDER, *, matrices_in_bytes: bool = False
+) -> None:
+    """Writes floating-point tensors in half precision, with `config` as metadata, and records the file's hash.
+
+    With `matrices_in_bytes`, large matrices take one byte a number, and each row a scale of its own.
+    """
+    stored = {}
     for key, value in state.items():
-        stored = value.detach().half() if value.is_floating_point() else value.detach()
-        half[key] = stored.cpu().contiguous()
+        value = value.detach().cpu()
+        if matrices_in_bytes and value.ndim == 2 and value.numel() >= LARGE_MATRIX:
+            scale = value.abs().amax(dim=1, keepdim=True).clamp(min=1e-6) / 127
+            stored[key] = (value / scale).round().to(torch.int8).contiguous()
+            stored[key + SCALE] = scale
+        else:
+            stored[key] = (value.half() if value.is_floating_point() else value).contiguous()
     unfinished = folder / (name + ".unfinished")
     # Through bytes: safetensors' own file writer makes files that only their owner can read.
-    unfinished.write_bytes(save(half, metadata={"config": json.dumps(config)}))
+    unfinished.write_bytes(save(stored, metadata={"config": json.dumps(config)}))
     os.replace(unfinished, folder / name)
     hashes = {**expected_hashes(folder), name: sha256(folder / name)}
     unfinished = folder / (HASHES + ".unfinished")
@@ -75,4 +89,6 @@ def load_weights(name: str, folder: Path = FOLDER) -> tuple[dict[str, Tensor], d
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MachineError(f"The bundled weights {name} cannot be read ({error}). {REPAIR}") from error
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, config
+    scales = {key.removesuffix(SCALE): state.pop(key) for key in list(state) if key.endswith(SCALE)}
+    single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    return {**single, **{key: state[key].float() * scale for key, scale in scales.items()}}, config

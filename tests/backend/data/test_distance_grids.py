@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.data.distance_grids import SATURATION, distance_grid, transformed
+from backend.data.distance_grids import SATURATION, distance_grid, stretched, transformed
 from backend.data.distance_packing import pack_distance_grids
 from backend.data.volume import Volume
 
@@ -51,6 +51,14 @@ def test_each_shape_is_moved_by_its_own_matrix() -> None:
     wanted = box_distance(half * [1.1, 1.0, 1 / 1.1])
     near = np.abs(wanted) > 0.02
     assert ((moved[2] < 0) == (wanted < 0))[near].all(), "stretching keeps the surface where it belongs"
+
+
+def test_stretching_axis_by_axis_is_the_same_as_by_matrices() -> None:
+    grid = torch.rand(10, 10, 10, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
+    factors = torch.tensor([[1.0, 1.0, 1.0], [-1.0, 1.2, 0.7], [0.8, 0.9, 1.3]])
+    moved = stretched(grid, factors)
+    torch.testing.assert_close(moved, transformed(grid.expand(3, -1, -1, -1), torch.diag_embed(factors)))
+    torch.testing.assert_close(moved[0], grid)
 
 
 def test_a_data_set_s_grids_are_packed_once(write_archive, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from backend.data.sampling import (
 )
 from backend.data.volume import SHEET_HALF_THICKNESS
 
+
 @pytest.fixture
 def archive(write_archive, tmp_path: Path) -> Archive:
     return Archive(write_archive(tmp_path / "tiny.zip"))

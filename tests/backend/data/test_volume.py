@@ -28,7 +28,7 @@ def strip(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A part of a cylinder along x, radius 0.5, without ends: bent quads between the angles."""
     ends = [[x, 0.5 * np.cos(angle), 0.5 * np.sin(angle)] for angle in angles for x in (-0.9, 0.9)]
     first = 2 * np.arange(len(angles) - 1)[:, None]
-    return np.array(ends), np.concatenate([first + [0, 2, 1], first + [1, 2, 3]])
+    return np.array(ends), np.concatenate([first + np.array([0, 2, 1]), first + np.array([1, 2, 3])])
 
 
 def test_a_closed_solid_is_exact(box) -> None:
@@ -117,7 +117,7 @@ def test_a_bent_sheet_is_not_filled(turned: float) -> None:
 
 
 def test_a_tube_s_wall_is_solid_and_its_hollow_is_not() -> None:
-    outer, faces = strip(np.linspace(0, 2 * np.pi, 25)[:-1])
+    outer, _ = strip(np.linspace(0, 2 * np.pi, 25)[:-1])
     ring = 2 * np.arange(24)[:, None]
     following = (ring + 2) % 48
     around = np.concatenate([np.hstack([ring, following, ring + 1]), np.hstack([ring + 1, following, following + 1])])

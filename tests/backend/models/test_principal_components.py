@@ -25,7 +25,8 @@ def latents() -> torch.Tensor:
 def fitted(latents: torch.Tensor) -> tuple[PrincipalComponents, float]:
     torch.manual_seed(0)
     components = PrincipalComponents(COUNT, SHAPE)
-    return components, components.fit(latents)
+    components.fit(latents)
+    return components, components.explained(latents)
 
 
 def test_components_are_those_of_a_full_decomposition(
@@ -71,7 +72,8 @@ def test_too_few_latents_are_refused(latents: torch.Tensor) -> None:
     with pytest.raises(InputError, match="5 latents have at most 4 components, not 5: train on more objects"):
         PrincipalComponents(COUNT, SHAPE).fit(latents[:5])
     components = PrincipalComponents(COUNT, SHAPE)
-    assert components.fit(latents[:6]) == pytest.approx(1, abs=1e-5)  # six points span five directions
+    components.fit(latents[:6])
+    assert components.explained(latents[:6]) == pytest.approx(1, abs=1e-5)  # six points span five directions
 
 
 def test_the_checkpoint_holds_mean_directions_and_deviations() -> None:

@@ -155,21 +155,11 @@ def test_an_encoder_is_told_srgb(space: ShapeSpace, cube: Mesh) -> None:
     torch.testing.assert_close(space.encode(textured), space.encode(colored), atol=1e-5, rtol=0)
 
 
-def test_corners_of_their_own_and_a_missing_face_matter_as_much_as_they_should(space: ShapeSpace, cube: Mesh) -> None:
-    """Faces that share no vertices are still a closed surface; an open one gets the thickness that it was taught by."""
+def test_faces_that_share_no_vertices_are_still_a_closed_surface(space: ShapeSpace, cube: Mesh) -> None:
     apart = Mesh(
         cube.vertices[cube.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3), np.tile([0.8, 0.1, 0.1], (36, 1))
     )
     torch.testing.assert_close(space.encode(apart), space.encode(cube), atol=1e-5, rtol=0)
-    seen = []
-    encode = space.autoencoder.encoder.forward
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(space.autoencoder.encoder, "forward", lambda *parts: seen.append(parts[0]) or encode(*parts))
-        space.encode(cube)
-        space.encode(Mesh(cube.vertices, cube.faces[1:], cube.colors))
-    closed, opened = ((torch.atanh(grid.clamp(-0.95, 0.95)) * 0.08).numpy()[0] for grid in seen)
-    middle = (slice(24, 40), slice(24, 40), 61)
-    np.testing.assert_allclose(closed[middle] - opened[middle], 0.008, atol=1e-3)
 
 
 def test_meshes_that_cannot_be_encoded_are_refused(space: ShapeSpace, cube: Mesh) -> None:

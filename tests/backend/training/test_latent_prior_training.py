@@ -11,25 +11,21 @@ from torch import Tensor, nn
 
 from backend.data.distance_packing import pack_distance_grids
 from backend.data.packing import PackedData, pack
+from backend.data.variants import VIEWS, draw_variants
 from backend.models.conditions import Conditions
 from backend.models.partial_shape import CHANNELS, cell_centres
-from backend.models.text_encoder import Sentences, TextEncoder
+from backend.models.text_encoder import Sentences
 from backend.training import latent_prior
+from backend.training.described import SENTENCES, TOKENS, Captions
 from backend.training.latent_prior import (
     ALONE,
     SENTENCE_BESIDE_IMAGE,
     SENTENCE_BESIDE_PART,
-    SENTENCES,
-    TOKENS,
-    VIEWS,
-    Captions,
     FlowBatch,
     LatentSampler,
-    describe_all,
-    draw_views,
-    embed_all,
     encode_all,
     flow_losses,
+    variants_of,
 )
 
 CPU = torch.device("cpu")
@@ -51,19 +47,6 @@ def grids(folder: Path, data: PackedData) -> np.ndarray:
     return pack_distance_grids(folder / "tiny.zip", folder / "packed", processes=1)
 
 
-def test_views_are_the_object_mirrored_or_stretched() -> None:
-    extents = np.array([0.9, 0.4, 0.6])
-    matrices = draw_views(extents, np.random.default_rng(3))
-    assert matrices.shape == (VIEWS, 3, 3) and matrices.dtype == np.float32
-    factors = np.array([np.diag(matrix) for matrix in matrices])
-    np.testing.assert_array_equal(matrices, factors[:, None] * np.eye(3, dtype=np.float32))
-    np.testing.assert_allclose(factors[:2], [[1, 1, 1], [-1, 1, 1]], atol=1e-6)
-    assert ((factors[:, 0] < 0) == [False, True, False, True]).all() and (factors[:, 1:] > 0).all()
-    np.testing.assert_allclose((np.abs(factors) * extents).max(axis=1), 0.9, atol=1e-6)
-    assert (np.ptp(np.abs(factors[2:]), axis=1) > 0.01).all(), "stretched unevenly"
-    assert np.abs(factors[2] / factors[3]).std() > 0.01, "each in its own way"
-
-
 def test_every_object_is_encoded_in_all_its_views(data: PackedData, grids: np.ndarray) -> None:
     class Summary:
         """Stands for the auto-encoder: a latent of where the shape is, of what is inside, and of its mean colour."""
@@ -74,47 +57,14 @@ def test_every_object_is_encoded_in_all_its_views(data: PackedData, grids: np.nd
             means = torch.stack([positions.abs().mean((1, 2)), distances.mean((1, 2, 3)), colors.mean((1, 2))], dim=1)
             return means[:, :, None, None, None].expand(-1, -1, 8, 8, 8)
 
-    latents, matrices = encode_all(Summary(), data, grids, CPU)
+    variants = variants_of(data)
+    latents = encode_all(Summary(), data, grids, variants, CPU)
     assert latents.shape == (3, VIEWS, 3, 8, 8, 8) and latents.dtype == torch.float16
-    assert matrices.shape == (3, VIEWS, 3, 3)
     torch.testing.assert_close(latents[:, 0], latents[:, 1], atol=2e-3, rtol=0)  # mirrored: the same absolute values
     assert not torch.equal(latents[:, 0], latents[:, 2])
-    again, _ = encode_all(Summary(), data, grids, CPU)
-    assert torch.equal(again, latents)
-
-
-def test_captions_tell_what_the_mesh_shows(data: PackedData) -> None:
-    captions = describe_all(data)
-    assert [variants[0] for variants in captions] == ["a wide table", "an apple", "a sheet"]
-    assert all(len(variants) == SENTENCES for variants in captions)
-    assert any("brown" in text or "wooden" in text for text in captions[0])
-    assert any("red" in text for text in captions[1])
-    assert set(captions[2]) == {"a sheet"}, "its colour is unknown, and it is the only one of its class"
-    assert describe_all(data) == captions
-
-
-def test_every_sentence_is_embedded_once_and_put_in_its_place() -> None:
-    captions = [["a chair", "a red chair"], ["a boat", "a chair"]]
-    asked: list[str] = []
-
-    class Recorder(TextEncoder):
-        def encode(self, sentences):
-            asked.extend(sentences)
-            return super().encode(sentences)
-
-    encoder = Recorder()
-    embedded = embed_all(captions, encoder)
-    assert sorted(asked) == ["a boat", "a chair", "a red chair"]
-    assert embedded.of_objects.shape == (2, 2) and embedded.of_objects[0, 0] == embedded.of_objects[1, 1]
-    assert embedded.encoded.tokens.shape == (3, TOKENS, 384)
-    for row, variants in zip(embedded.of_objects, captions, strict=True):
-        for place, sentence in zip(row, variants, strict=True):
-            wanted = encoder.encode([sentence])
-            length = wanted.mask.sum()
-            torch.testing.assert_close(embedded.encoded.embedding[place], wanted.embedding[0], atol=1e-5, rtol=0)
-            assert embedded.encoded.mask[place].sum() == length
-            tokens = embedded.encoded.tokens[place, :length].float()
-            torch.testing.assert_close(tokens, wanted.tokens[0], atol=5e-3, rtol=0)
+    torch.testing.assert_close(latents[:, 0, :2], latents[:, 4, :2])  # tinted: another colour, the same shape
+    assert (latents[:, 0, 2] != latents[:, 4, 2]).all()
+    assert torch.equal(encode_all(Summary(), data, grids, variants_of(data), CPU), latents)
 
 
 @pytest.fixture
@@ -122,16 +72,16 @@ def sampler(data: PackedData) -> LatentSampler:
     """Coefficients that say which object and view they are, and pictures of one grey an object, bright on the left."""
     count = len(data)
     coefficients = torch.arange(count * VIEWS, dtype=torch.float32).view(count, VIEWS, 1)
-    matrices = np.stack([draw_views(np.full(3, 0.9), np.random.default_rng(index)) for index in range(count)])
+    variants = [draw_variants(np.full(3, 0.9), np.random.default_rng(index)) for index in range(count)]
     sentences = Sentences(
         torch.eye(count, 384), torch.zeros(count, TOKENS, 384).half(), torch.ones(count, TOKENS, dtype=torch.bool)
     )
-    captions = Captions(sentences, np.repeat(np.arange(count)[:, None], SENTENCES, axis=1))
+    captions = Captions(sentences, np.broadcast_to(np.arange(count)[:, None, None], (count, VIEWS, SENTENCES)))
     pictures = np.full((count, 2, 64, 64, 4), 255, np.uint8)
     pictures[..., :3] = 40 * np.arange(1, count + 1)[:, None, None, None, None]
     pictures[:, :, :, :32, :3] += 60
     classes = ("food", "other", "table")
-    return LatentSampler(data, coefficients, matrices, captions, pictures, classes, CPU)
+    return LatentSampler(data, coefficients, variants, captions, pictures, classes, CPU)
 
 
 def drawn(batch: FlowBatch) -> tuple[Tensor, Tensor]:
@@ -196,7 +146,8 @@ def test_conditions_come_in_the_shares_that_were_chosen(sampler: LatentSampler) 
 
 def test_objects_that_are_held_out_are_never_drawn(sampler: LatentSampler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent_prior, "held_out", lambda records: np.array([False, True, False]))
-    arguments = (sampler.coefficients, sampler.matrices, sampler.captions, sampler.pictures)
+    variants = variants_of(sampler.data)
+    arguments = (sampler.coefficients, variants, sampler.captions, sampler.pictures)
     other = LatentSampler(sampler.data, *arguments, ("food", "other", "table"), CPU)
     objects, views = drawn(other(np.random.default_rng(3), 2000))
     assert set(objects.tolist()) == {0, 2} and set(views.tolist()) == set(range(VIEWS))

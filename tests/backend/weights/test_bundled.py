@@ -125,3 +125,16 @@ def test_a_cut_off_save_leaves_the_old_weights_whole(
         with pytest.raises(OSError, match="No space left"):
             save_weights(NAME, {**state, "matrix": state["matrix"] + 1}, CONFIG, folder)
     assert torch.equal(load_weights(NAME, folder)[0]["matrix"], state["matrix"].half().float())
+
+
+def test_large_matrices_can_be_stored_in_bytes(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    rows = torch.randn(300, 256, generator=torch.Generator().manual_seed(1)) * torch.logspace(-4, 2, 300)[:, None]
+    rows[7] = 0
+    save_weights(NAME, {**state, "rows": rows}, CONFIG, tmp_path, matrices_in_bytes=True)
+    assert load_file(tmp_path / NAME)["rows"].dtype == torch.int8
+    assert (tmp_path / NAME).stat().st_size < 1.2 * rows.numel()
+    back, config = load_weights(NAME, tmp_path)
+    assert config == CONFIG and set(back) == {*state, "rows"}
+    assert torch.equal(back["matrix"], state["matrix"].half().float()), "small ones keep half precision"
+    step = rows.abs().amax(dim=1, keepdim=True) / 127
+    assert ((back["rows"] - rows).abs() <= 0.51 * step + 1e-12).all(), "each row to half a step of its own"
