@@ -89,8 +89,9 @@ def encode_all(
         grid = torch.from_numpy(grids[index].astype(np.float32) / 127).to(device)
         moved = stretched(grid, matrices.diagonal(dim1=1, dim2=2))
         srgb = torch.from_numpy(colors.astype(np.float32) / 255).to(device)
+        places = positions @ matrices.mT
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            encoded = autoencoder.encoder(moved, positions @ matrices.mT, srgb)
+            encoded = autoencoder.encoder(moved, places, srgb)
         latents.append(encoded.to("cpu", torch.float16))
     return torch.stack(latents)
 
