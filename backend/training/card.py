@@ -113,15 +113,16 @@ def write_prior_card(report: PriorReport, folder: Path) -> None:
 
 Any of a sentence, a class, a picture and a part of the shape → a latent of the shape auto-encoder, by rectified flow
 over the latents' principal components (`backend/models/latent_prior.py`, `backend/models/conditions.py`).
-{parameters / 1e6:.1f} million parameters, stored in float16.
+{parameters / 1e6:.1f} million parameters; those of large matrices take one byte each, with a scale a row.
 
 ## Training
 
     python3 build.py train latent_prior --data train_lite.zip --configuration {report.configuration}
 
 {_training(report.configuration, report.schedule, report.trained)}
-Data: {report.latents} latents of {report.objects} objects, of which one in twenty is held out; the principal components
-kept explain {report.explained:.1%} of the others' variance. Pictures are renders of 64² pixels; parts are halves,
+Data: {report.latents} latents of {report.objects} objects, of which one in twenty is held out; the others are there as
+they are, mirrored, stretched and tinted, with words for that (`backend/data/variants.py`). The principal components
+kept explain {report.explained:.1%} of their variance. Pictures are renders of 64² pixels; parts are halves,
 octants, all but a slab or a box, and what one camera sees.
 
 ## Limits

@@ -8,7 +8,7 @@ import torch
 
 from backend.data.distance_packing import pack_distance_grids
 from backend.data.packing import PackedData, pack
-from backend.data.sampling import signed_distance
+from backend.data.volume import Volume
 from backend.models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from backend.training.shape_autoencoder import (
     CHROMA_WEIGHT,
@@ -206,6 +206,6 @@ def test_evaluation_measures_overlap_and_colour(data: PackedData, grids: np.ndar
 def test_the_test_s_box_is_what_it_claims(box) -> None:
     """The references above lean on the box being closed and wound outwards."""
     vertices, faces = box((-1, -1, -1), (1, 1, 1))
-    assert signed_distance(vertices, faces, np.zeros((1, 3)))[0] == pytest.approx(-1)
+    assert Volume.of(vertices, faces).at_points(torch.zeros(1, 3)).item() == pytest.approx(-1)
     corners = vertices[faces]
     assert (np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) > 0).all()
