@@ -15,6 +15,9 @@ from backend.models.shape_autoencoder import ShapeAutoencoderConfig
 from backend.models.shape_space import ShapeSpace
 from backend.training import latent_prior, loop, shape_autoencoder, shape_space
 from backend.training.loop import Schedule
+from backend.weights.bundled import AUTOENCODER as AUTOENCODER_FILE
+from backend.weights.bundled import PRIOR as PRIOR_FILE
+from backend.weights.bundled import load_weights
 
 STEPS = 3
 AUTOENCODER = ShapeAutoencoderConfig(
@@ -65,7 +68,7 @@ def test_both_trainings_make_a_shape_space(
     assert "Configuration `tiny`" in card and f"{STEPS} steps" in card and "3 objects" in card
     assert "IoU" in card and "Measured on 3 objects that training did not see" in card
     card = (weights / "latent_prior.md").read_text()
-    assert "12 latents of 3 objects" in card and "explain" in card
+    assert "18 latents of 3 objects" in card and "explain" in card
     assert f"{STEPS} steps" in capsys.readouterr().out
 
     space = ShapeSpace.load(folder=weights)
@@ -95,6 +98,19 @@ def test_a_longer_budget_goes_on_from_the_checkpoint(tiny: None, arguments: list
     shape_autoencoder.main([*arguments, *dev, "--minutes", "2"])
     assert torch.load(checkpoint, weights_only=True)["step"] == 2 * STEPS
     assert "minutes 2.0" in (tmp_path / "weights" / "shape_autoencoder.md").read_text()
+
+
+def test_weights_can_be_trained_further(tiny: None, arguments: list[str], tmp_path: Path) -> None:
+    shape_space.main([*arguments, "--dev", str(tmp_path / "tiny.zip")])
+    first = {name: load_weights(name, tmp_path / "weights")[0] for name in (AUTOENCODER_FILE, PRIOR_FILE)}
+    out, further = tmp_path / "further", tmp_path / "further_weights"
+    further.mkdir()
+    own = [*arguments, "--out", str(out), "--weights", str(further), "--start", str(tmp_path / "weights")]
+    shape_autoencoder.main([*own, "--dev", str(tmp_path / "tiny.zip"), "--minutes", "0"])
+    latent_prior.main([*own, "--minutes", "0"])
+    for name, state in first.items():
+        again = load_weights(name, further)[0]
+        assert all(torch.equal(again[key], value) for key, value in state.items()), "nothing was learned, or forgotten"
 
 
 def test_too_few_objects_need_others_to_measure_on(tiny: None, arguments: list[str]) -> None:
