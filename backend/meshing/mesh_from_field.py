@@ -14,7 +14,7 @@ from .bake import bake_texture, field_colors
 from .normals import vertex_normals
 from .repair import make_manifold
 from .simplify import simplify
-from .solids import keep_solids
+from .solids import SMALLEST_SHARE, keep_solids
 from .surface import EMPTY, coarse_surface, extract_surface
 from .unwrap import unwrap
 
@@ -28,6 +28,7 @@ def mesh_from_field(
     face_count: int,
     texture_size: int | None = TEXTURE_SIZE,
     most_parts: int | None = None,
+    smallest_share: float = SMALLEST_SHARE,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Mesh:
@@ -36,13 +37,20 @@ def mesh_from_field(
     Watertight, manifold (edges and vertices), facing outwards, without floaters and inner walls, of about `face_count`
     faces or fewer, with smooth normals, linear vertex colours, UVs and a texture of `texture_size` texels a side;
     without these two where that is None.
-    detail is the number of cells along each side of model space; of more than `most_parts` parts the largest are kept,
-    where it is given. progress hears the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the
-    field has no surface, Cancelled, and MachineError when the field answers with something that is no number.
+    detail is the number of cells along each side of model space; parts with less than `smallest_share` of the largest
+    one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. progress hears
+    the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled,
+    and MachineError when the field answers with something that is no number.
     """
 
     surface = surface_from_field(
-        field, detail=detail, face_count=face_count, most_parts=most_parts, progress=progress, cancelled=cancelled
+        field,
+        detail=detail,
+        face_count=face_count,
+        most_parts=most_parts,
+        smallest_share=smallest_share,
+        progress=progress,
+        cancelled=cancelled,
     )
     return dressed(field, *surface, texture_size=texture_size, progress=progress, cancelled=cancelled)
 
@@ -60,6 +68,7 @@ def surface_from_field(
     detail: int,
     face_count: int,
     most_parts: int | None = None,
+    smallest_share: float = SMALLEST_SHARE,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +76,7 @@ def surface_from_field(
     report = _reporter(progress, cancelled)
     report("Extracting", 0.0)
     surface = extract_surface(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
-    vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface), most=most_parts))
+    vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface), smallest_share, most_parts))
     report("Extracting", 1.0)
 
     report("Simplifying", 0.0)

@@ -41,6 +41,9 @@ from .text_encoder import TextEncoder
 CANDIDATES = 4
 CANDIDATES_TO_OBEY = 8
 ENCODED_POINTS = 8192
+MEANT_SHARE = 2e-4
+"""Parts of a decoded shape that have this share of the largest one's volume are meant: the thin legs of a table have
+little more, where they hang together no longer."""
 QUERIES_AT_ONCE = 1 << 15
 
 
@@ -260,4 +263,4 @@ class ShapeSpace:
         """
         from ..meshing.mesh_from_field import mesh_from_field
 
-        return mesh_from_field(self.field(latent), detail=resolution, face_count=face_count)
+        return mesh_from_field(self.field(latent), detail=resolution, face_count=face_count, smallest_share=MEANT_SHARE)
