@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from backend.mesh import Mesh
 from backend.models.shape_space import ShapeSpace
-from backend.weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, sha256
+from backend.weights.bundled import AUTOENCODER, FOLDER, PRIOR, SCALE, expected_hashes, sha256
 
 LIMIT = 60 * 2**20
 
@@ -23,8 +23,10 @@ def test_every_weights_file_is_recorded_described_and_whole() -> None:
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         assert card.startswith("# ") and "## Training" in card and "## Licence" in card
         with safe_open(path, "pt") as file:
-            kinds = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-        assert kinds == {"F16"}, name
+            kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 - no mapping
+        scales = {key for key in kinds if key.endswith(SCALE)}
+        assert {kinds[key] for key in kinds.keys() - scales} <= {"F16", "I8"}, name
+        assert {key.removesuffix(SCALE) for key in scales} == {key for key in kinds if kinds[key] == "I8"}, name
 
 
 def test_all_weights_together_are_small() -> None:
