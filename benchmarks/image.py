@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dev", type=Path, required=True, help="a data-set zip of objects that they never saw")
     parser.add_argument("--images", type=Path, help="a folder of pictures of them, with images.json")
     parser.add_argument("--objects", type=int, help="only so many objects of the dev data, spread evenly")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="which to measure")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS), help="none: floors alone")
     parser.add_argument("--packed", type=Path, default=Path("training_runs"), help="where packed data lies")
     parser.add_argument("--out", type=Path, default=Path("output/bench_image.jsonl"), help="where figures are kept")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
