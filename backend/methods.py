@@ -141,7 +141,7 @@ ITERATIONS = Parameter(
     "Iterations",
     "Steps of the optimisation: more are sharper, and take longer",
     "int",
-    300,
+    200,
     10,
     5_000,
 )

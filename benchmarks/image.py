@@ -109,9 +109,11 @@ def given_cases(dev: Archive, folder: Path) -> Iterator[Case]:
             yield Case(f"{entry['caption']} (catalogue)", folder / entry["file"], CATALOGUE_ELEVATION, shape)
 
 
-def made(case: Case, method: str) -> tuple[Surface, bool, float]:
+def made(case: Case, method: str, iterations: int | None) -> tuple[Surface, bool, float]:
     """The surface that a method makes of a picture, normalized; whether it is watertight; seconds, warm or not."""
     name, parameters = METHODS[method]
+    if iterations is not None and name == "multiview":
+        parameters = parameters | {"iterations": iterations}
     recipe = Recipe.create("image_to_3d", name, picture=str(case.picture), elevation=case.elevation, **parameters)
     began = time.perf_counter()
     mesh = generate(recipe).mesh
@@ -128,13 +130,13 @@ def floor(case: Case, name: str, floors: Floors, truth: Surface) -> Surface:
     return floors.nearest_by_shape(truth)
 
 
-def measure(case: Case, method: str, floors: Floors) -> Figures:
+def measure(case: Case, method: str, floors: Floors, iterations: int | None = None) -> Figures:
     """One method, or floor, on one case."""
     known = surface_of(case.shape)
     truth = surface_in_norm(known.vertices.numpy(), known.faces.numpy(), known.half_thickness)
     if method in FLOORS:
         return Figures(case.name, method, fidelity(floor(case, method, floors, truth), truth))
-    surface, watertight, seconds = made(case, method)
+    surface, watertight, seconds = made(case, method, iterations)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return Figures(case.name, method, fidelity(surface, truth), watertight, seconds, memory)
 
@@ -203,7 +205,7 @@ def report(options: argparse.Namespace) -> None:
         for method in (*FLOORS, *options.methods):
             for case in cases:
                 if not kept.has(case.name, method):
-                    kept.add(measure(case, method, floors))
+                    kept.add(measure(case, method, floors, options.iterations))
                     last = kept.figures[-1]
                     print(f"{method}: {case.name}: Chamfer-L1 {last.fidelity.chamfer_l1:.4f}", file=sys.stderr)
     names = {case.name for case in cases}
@@ -221,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, help="a folder of pictures of them, with images.json")
     parser.add_argument("--objects", type=int, help="only so many objects of the dev data, spread evenly")
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS), help="none: floors alone")
+    parser.add_argument("--iterations", type=int, help="of multiview, where not its default")
     parser.add_argument("--packed", type=Path, default=Path("training_runs"), help="where packed data lies")
     parser.add_argument("--out", type=Path, default=Path("output/bench_image.jsonl"), help="where figures are kept")
     parser.add_argument("--threads", type=int, default=2, help="of torch")

@@ -1,6 +1,6 @@
 """A sheet of what image to 3D makes of pictures: the picture, views that were made of the other sides, the mesh.
 
-    python3 build.py bench image_sheet photo.png … --out sheet.jpg [--elevation 15] [--iterations 300]
+    python3 build.py bench image_sheet photo.png … --out sheet.jpg [--elevation 15] [--iterations 200]
 
 A row a picture: the object as it was cut out, three of the views, and the mesh of "multiview" from the picture's own
 camera and from two others; the last column is "feed-forward" from the second of these.
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pictures", type=Path, nargs="+", help="pictures of one object each")
     parser.add_argument("--out", type=Path, required=True, help="the JPEG to write")
     parser.add_argument("--elevation", type=float, default=15.0, help="of the pictures' cameras, degrees")
-    parser.add_argument("--iterations", type=int, default=300, help="of the multi-view fit")
+    parser.add_argument("--iterations", type=int, default=200, help="of the multi-view fit")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
