@@ -6,6 +6,8 @@ import numpy as np
 
 from backend.data.archive import Archive
 from backend.data.distance_grids import RESOLUTION
+from backend.data.sampling import SURFACE_POINTS
+from backend.data.surface import sample_surface
 from backend.errors import InputError
 from backend.meshing.marching_cubes import marching_cubes
 from benchmarks.reconstruction_fidelity import Surface, surface_of
@@ -57,7 +59,8 @@ class Floors:
 
     def nearest_by_shape(self, truth: Surface) -> Surface:
         """The training shape that is truly nearest, in Chamfer-L1, as it stands."""
-        points = truth.samples(0)[0].numpy()[:8192]
+        vertices, faces = truth.vertices.numpy(), truth.faces.numpy()
+        points = sample_surface(vertices, faces, SURFACE_POINTS, np.random.default_rng(0)).positions
         indices, _ = self.shapes.nearest(cloud(points, np.zeros_like(points, np.uint8)).positions)
         return self._shape(int(indices[0]))
 
