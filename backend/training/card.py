@@ -156,8 +156,8 @@ Data: renders of {report.objects} objects, of which one in twenty is held out (`
 
 ## Limits
 
-Small and trained for about an hour on some 3,000 low-polygon objects: sides that a picture does not show are plausible
-in colour and outline rather than in detail, and pictures made from sentences alone are rough.
+Small and trained on some 3,000 low-polygon objects: sides that a picture does not show are plausible in colour and
+outline rather than in detail, and pictures made from sentences alone are rough.
 
 {LICENCE}""",
     )
