@@ -26,6 +26,7 @@ HOMES = {
     "winding_number": "winding",
     "mesh_to_distance": "signed_distance",
     "mesh_to_sdf": "signed_distance",
+    "march_rays": "ray_marching",
     "Grid": "signed_distance",
 }
 

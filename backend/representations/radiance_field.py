@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..color import srgb_to_linear
-from ..kernels.ray_marching import march_rays
+from ..kernels import march_rays
 from ..kernels.ray_marching_torch import trilinear
 from .cameras import Cameras
 
