@@ -41,7 +41,7 @@ def file_of(image: bpy.types.Image) -> Path:
 
 def pixels_of(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 4) uint8, sRGB and alpha, not premultiplied, row 0 on top. Raises InputError for an empty image."""
-    width, height = image.size
+    width, height = int(image.size[0]), int(image.size[1])
     if width == 0 or height == 0:
         raise InputError(f'"{image.name}" has no pixels: open or render a picture first.')
     values = np.empty(width * height * image.channels, np.float32)
