@@ -26,7 +26,7 @@ from . import generate
 from .data.mesh_encodings import png_bytes
 from .data.mesh_files import WRITABLE, named_views, write_files, write_mesh
 from .errors import Cancelled, InputError, MachineError
-from .recipe import SCAN, SEED_LIMIT, Parameter, Recipe, Result, method, methods_of
+from .recipe import SCAN, SEED_LIMIT, Method, Parameter, Recipe, Result, method, methods_of
 
 LATENT_SUFFIXES = (".safetensors",)
 MOST_SAMPLES = 64
@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument(
         "--format", choices=("glb", "obj", "ply"), default="glb", help="of the files that are written"
     )
-    for parameter in method("shape_completion", "latent prior").parameters:
-        _add_parameter(complete, parameter)
+    _add_methods(complete, "shape_completion")
+    complete.add_argument("--checkpoint", type=Path, help="a published checkpoint of PoinTr, for the method points")
     complete.add_argument("--json", action="store_true", help="print a line of JSON for each file")
     complete.add_argument("--out", type=Path, required=True, help="the folder to write to; it is made where it is not")
     complete.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: %(default)s)")
@@ -119,10 +119,14 @@ def _add_methods(parser: argparse.ArgumentParser, task: str) -> None:
         _add_parameter(parser, parameter, default=argparse.SUPPRESS)
 
 
-def _given_parameters(arguments: argparse.Namespace, task: str) -> dict[str, Any]:
-    """Those parameters of a task's methods that the command line names; the recipe knows the others' defaults."""
-    known = {parameter.name for found in methods_of(task) for parameter in found.parameters}
-    return {name: value for name, value in vars(arguments).items() if name in known}
+def _values_given(arguments: argparse.Namespace, chosen: Method) -> dict[str, Any]:
+    """The parameters and the optional inputs that were given, also those that only other methods of the task have: a
+    recipe refuses these."""
+    given = vars(arguments)
+    found = methods_of(chosen.task)
+    values = {parameter.name for entry in found for parameter in entry.parameters} & set(given)
+    inputs = {name for entry in found for name in entry.optional_inputs if given.get(name) is not None}
+    return {name: given[name] for name in values} | {name: str(given[name]) for name in inputs}
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter, **options: Any) -> None:
@@ -130,7 +134,7 @@ def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter, **opti
     name = "--" + parameter.name.replace("_", "-")
     default = {"default": parameter.default} | options
     if parameter.kind == "bool":
-        parser.add_argument(name, action="store_true", help=parameter.description, **options)
+        parser.add_argument(name, action=argparse.BooleanOptionalAction, help=parameter.description, **default)
     elif parameter.kind == "numbers":
         parser.add_argument(name, type=float, nargs="+", help=parameter.description, **default)
     elif parameter.choices:
@@ -182,7 +186,7 @@ class _ProgressBar:
 
 
 def _text(arguments: argparse.Namespace) -> None:
-    values = _given_parameters(arguments, "text_to_3d")
+    values = _values_given(arguments, method("text_to_3d", arguments.method))
     recipe = Recipe.create("text_to_3d", arguments.method, prompt=arguments.prompt, seed=arguments.seed, **values)
     _check_output(arguments.out, WRITABLE)
     with _ProgressBar() as progress:
@@ -193,9 +197,7 @@ def _text(arguments: argparse.Namespace) -> None:
 
 def _image(arguments: argparse.Namespace) -> None:
     chosen = method("image_to_3d", arguments.method)
-    given = vars(arguments)
-    values = _given_parameters(arguments, chosen.task)
-    values |= {name: str(given[name]) for name in chosen.optional_inputs if given[name] is not None}
+    values = _values_given(arguments, chosen)
     recipe = Recipe.create(chosen.task, chosen.name, picture=str(arguments.picture), seed=arguments.seed, **values)
     _check_output(arguments.out, WRITABLE)
     if arguments.mask_preview is not None:
@@ -260,15 +262,12 @@ def _interpolate(arguments: argparse.Namespace) -> None:
 def _complete(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.samples <= MOST_SAMPLES:
         raise InputError(f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {arguments.samples}.")
-    values = {
-        parameter.name: getattr(arguments, parameter.name)
-        for parameter in method("shape_completion", "latent prior").parameters
-    }
-    if arguments.prompt is not None:
-        values["prompt"] = arguments.prompt
+    chosen = method("shape_completion", arguments.method)
+    values = _values_given(arguments, chosen)
     recipes = [
         Recipe.create(
-            "shape_completion",
+            chosen.task,
+            chosen.name,
             shape=str(arguments.source),
             unknown=SCAN if arguments.scan else tuple(arguments.unknown),
             seed=seed if seed <= SEED_LIMIT else seed - SEED_LIMIT - 1,

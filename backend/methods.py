@@ -164,6 +164,14 @@ KEEP_ORIGINAL = Parameter(
     False,
 )
 
+MIRROR = Parameter(
+    "mirror",
+    "Mirror",
+    "Where what is known is symmetric, or one side of a thing is unknown, take the mirror image for what is unknown; "
+    "where that is only likely, every fourth sample does without",
+    "bool",
+    True,
+)
 METHODS: tuple[Method, ...] = (
     Method(
         task="text_to_3d",
@@ -267,10 +275,44 @@ METHODS: tuple[Method, ...] = (
             DETAIL,
             FACE_COUNT,
             KEEP_ORIGINAL,
+            MIRROR,
             GUIDANCE_SCALE,
             STEPS,
         ),
         optional_inputs=("prompt",),
+    ),
+    Method(
+        task="shape_completion",
+        name="autoregressive",
+        label="Autoregressive",
+        description="Draws what is unknown patch by patch, in any order, given what is known, as AutoSDF does",
+        inputs=("shape", "unknown"),
+        parameters=(
+            DETAIL,
+            FACE_COUNT,
+            KEEP_ORIGINAL,
+            MIRROR,
+            dataclasses.replace(STEPS, description="In how many steps the patches are drawn; more agree better"),
+            Parameter(
+                "temperature",
+                "Temperature",
+                "How freely patches are drawn: 0 takes the likeliest, 1 draws them as they are in training shapes",
+                "float",
+                0.9,
+                0.0,
+                2.0,
+                advanced=True,
+            ),
+        ),
+    ),
+    Method(
+        task="shape_completion",
+        name="points",
+        label="Points",
+        description="Completes the cloud of the known points, as PoinTr does, and puts a surface on it",
+        inputs=("shape", "unknown"),
+        parameters=(DETAIL, FACE_COUNT, KEEP_ORIGINAL, MIRROR),
+        optional_inputs=("checkpoint",),
     ),
     Method(
         task="latent_interpolation",

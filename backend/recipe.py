@@ -112,6 +112,8 @@ def _check_input(name: str, value: object) -> Input:
         raise InputError(f"The {name} must be the name of an image file, not {value!r}.")
     if name == "shape" and not (isinstance(value, str) and value):
         raise InputError(f"The shape must be the name of a mesh or point file, not {value!r}.")
+    if name == "checkpoint" and not (isinstance(value, str) and value):
+        raise InputError(f"The checkpoint must be the name of a file, not {value!r}.")
     if not isinstance(value, (str, bool, int, float)):
         raise InputError(f"The input {name!r} must be text or a number, not {value!r}.")
     return value

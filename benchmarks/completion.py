@@ -1,53 +1,54 @@
 """How well partial shapes are completed, beside what needs no learning.
 
-    python3 build.py bench completion --dev dev.zip [--train train.zip] [--samples 10] [--count 37]
-        [--masks "bottom half" octant …] [--pictures FOLDER] [--scans-only]
+    python3 build.py bench completion --dev dev.zip [--train train.zip] [--quick] [--samples 10] [--count 37]
+        [--methods "latent prior" …] [--masks "bottom half" …] [--out FOLDER] [--pictures FOLDER] [--scans-only]
 
 Each object of a data set loses its bottom half, its right half or an octant: what is left and the box of what is gone
 are all that a method is given. Or it is seen from one side: points with normals from one depth camera, and no box.
-Distances are in shares of the object's longest side. Prints Markdown on standard output; --pictures writes a row for
-each object and mask: what is known, the object, and the first completions.
-
-Floors: the mirror image of what is known (left and right; for a bottom half up and down; for one view front and back),
-screened Poisson reconstruction (Kazhdan and Hoppe 2013, Open3D's), the convex hull, and of a library's shapes the one
-that the known points are nearest to.
+Distances are in shares of the object's longest side. "Original kept" are the same completions with the known faces in
+place of the remade ones, as with *Keep Original Surface*. Prints Markdown on standard output; --pictures writes a row
+for each object and mask: what is known, the object, and the first completions. A run that was stopped goes on where it
+was, from the rows in --out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy.spatial import cKDTree
 
-from backend import Recipe, generate
 from backend.color import srgb_to_linear
 from backend.data.archive import Archive, DataObject
-from backend.data.mesh_encodings import ply_bytes
-from backend.data.surface import sample_surface
-from backend.errors import InputError
+from backend.errors import InputError, MachineError
 from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
+from backend.meshing.join_original import join_original
+from backend.meshing.mesh_from_field import surface_from_field
+from backend.methods import methods_of
 from backend.metrics import chamfer_l1, f_score, total_mutual_difference, unidirectional_hausdorff_distance
-from backend.models.observation import UnknownBox, outside_of
-from benchmarks.pictures import look, picture
+from backend.models.observation import observe
+from backend.models.symmetry import completed_by_symmetry
+from backend.tasks.loaded_models import completer
+from backend.tasks.shape_completion import OF_ALL_METHODS, completed_field, frame, told_by_symmetry
+from benchmarks.completion_cases import MASKS, Case, floors, make_case, nearest_colors, points_on
+from benchmarks.pictures import picture
 
-POINTS = 2048
-MARGIN = 0.03
-"""How far the box reaches beyond the object, as a user's would."""
 KEPT_WITHIN = 0.01
-VIEW_PIXELS = 160
-POISSON_DEPTH = 7
+FACES = 10_000
 SHOWN = 4
-MASKS = ("bottom half", "right half", "octant", "single view")
+QUICK = {"count": 8, "samples": 4}
 SCANS = (
     "YCB object set",
     "LIBERO benchmark assets",
@@ -60,121 +61,53 @@ SCANS = (
 
 
 @dataclass(frozen=True)
-class Case:
-    """One object under one mask: the part that is known as a mesh or as points, the box of the rest (None for one
-    view), points of the whole (POINTS, 3) and of the part (POINTS, 3) with normals, and the object's middle and size.
-    Model space."""
+class Work:
+    """What is measured of every case; the same in all processes."""
 
-    part: Mesh
-    box: UnknownBox | None
-    whole: np.ndarray
-    known: np.ndarray
-    normals: np.ndarray
-    middle: np.ndarray
-    size: float
+    dev: Path
+    train: Path | None
+    library: int
+    methods: tuple[str, ...]
+    samples: int
+    detail: int
+    pictures: Path | None
 
 
-def make_case(shape: DataObject, mask: str) -> Case | None:
-    """None where the mask leaves nothing, or takes nothing."""
-    low, high = shape.vertices.min(axis=0), shape.vertices.max(axis=0)
-    middle, size = (low + high) / 2, float((high - low).max())
-    whole = _points(shape.vertices, shape.faces)
-    if mask == "single view":
-        return _one_view(shape, whole, middle, size)
-    box_low, box_high = low - MARGIN, high + MARGIN
-    if mask == "bottom half":
-        box_high[2] = middle[2]
-    elif mask == "right half":
-        box_low[0] = middle[0]
-    else:
-        box_low = middle.copy()
-    box = UnknownBox(box_low, box_high)
-    vertices, faces = outside_of(box, shape.vertices, shape.faces)
-    if not len(faces) or not box.contains(whole).any():
-        return None
-    colors = srgb_to_linear(_nearest_colors(shape, vertices))
-    known = sample_surface(vertices, faces, POINTS, np.random.default_rng(0))
-    return Case(Mesh(vertices, faces, colors), box, whole, known.positions, known.normals, middle, size)
+def completions(case: Case, method: str, samples: int, detail: int) -> list[Mesh]:
+    """The shapes that a method gives for the seeds from 0 on, in the object's own frame, without colours.
 
-
-def _one_view(shape: DataObject, whole: np.ndarray, middle: np.ndarray, size: float) -> Case | None:
-    seen = look(shape.vertices, shape.faces, VIEW_PIXELS)
-    if len(seen.positions) < 64:
-        return None
-    colors = srgb_to_linear(shape.face_colors[seen.faces].astype(np.float32) / 255)
-    part = Mesh(seen.positions, np.zeros((0, 3), np.int32), colors, seen.normals)
-    chosen = np.random.default_rng(0).choice(len(seen.positions), POINTS, replace=len(seen.positions) < POINTS)
-    return Case(part, None, whole, seen.positions[chosen], seen.normals[chosen], middle, size)
-
-
-def _nearest_colors(shape: DataObject, vertices: np.ndarray) -> np.ndarray:
-    centres = shape.vertices[shape.faces].mean(axis=1)
-    return shape.face_colors[cKDTree(centres).query(vertices)[1]].astype(np.float32) / 255
-
-
-def _points(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    return sample_surface(vertices, faces, POINTS, np.random.default_rng(0)).positions
-
-
-def model_completions(case: Case, samples: int, detail: int, folder: Path) -> list[Mesh]:
-    """The shapes that the bundled model gives, in the object's own frame."""
-    (folder / "part.ply").write_bytes(ply_bytes(case.part))
-    found = []
+    Each is what the task makes of that seed; the part is read and looked at once for all.
+    """
+    to_model = frame(case.part, case.box)
+    observation = observe(case.part.transformed(to_model), None if case.box is None else case.box.transformed(to_model))
+    model = completer(method, "cpu")
+    (chosen,) = (found for found in methods_of("shape_completion") if found.name == method)
+    settings = {entry.name: entry.default for entry in chosen.parameters if entry.name not in OF_ALL_METHODS}
+    found: list[Mesh] = []
+    told: Mesh | None = None
     for seed in range(samples):
-        recipe = Recipe.create(
-            "shape_completion",
-            shape=str(folder / "part.ply"),
-            unknown="scan" if case.box is None else (*case.box.low.tolist(), *case.box.high.tolist()),
-            seed=seed,
-            detail=detail,
-            face_count=10_000,
-        )
-        result = generate(recipe, device="cpu")
-        found.append(result.mesh.transformed(result.transform))
+        seen = completed_by_symmetry(observation, seed)
+        if told_by_symmetry(seen) and told is not None:
+            found.append(told)
+            continue
+        field = completed_field(seen, model, seed=seed, **settings)
+        mesh = Mesh(*surface_from_field(field, detail=detail, face_count=FACES)).transformed(np.linalg.inv(to_model))
+        if told_by_symmetry(seen):
+            told = mesh
+        found.append(mesh)
     return found
 
 
-def mirrored(case: Case, mask: str) -> np.ndarray:
-    """The known part and its mirror image: upside down for a bottom half, front to back for one view, left to right for
-    the others."""
-    axis = {"bottom half": 2, "single view": 1}.get(mask, 0)
-    image = case.known.copy()
-    image[:, axis] = 2 * case.middle[axis] - image[:, axis]
-    missing = image if case.box is None else image[case.box.contains(image)]
-    return _thinned(np.concatenate([case.known, missing]))
-
-
-def _thinned(points: np.ndarray) -> np.ndarray:
-    return points[np.random.default_rng(0).choice(len(points), POINTS, replace=len(points) < POINTS)]
-
-
-def hull(case: Case) -> np.ndarray | None:
-    """The convex hull of what is known; None where that is flat."""
-    try:
-        return _points(case.known, ConvexHull(case.known).simplices)
-    except QhullError:
-        return None
-
-
-def poisson(case: Case) -> np.ndarray | None:
-    """Screened Poisson reconstruction of the known points, cropped to known and unknown; None where empty."""
-    import open3d as o3d
-
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(case.known.astype(np.float64)))
-    cloud.normals = o3d.utility.Vector3dVector(case.normals.astype(np.float64))
-    mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=POISSON_DEPTH, n_threads=1)
-    corners = [case.known] if case.box is None else [case.known, case.box.low[None], case.box.high[None]]
-    around = np.concatenate(corners)
-    mesh = mesh.crop(o3d.geometry.AxisAlignedBoundingBox(around.min(axis=0) - MARGIN, around.max(axis=0) + MARGIN))
-    if not len(mesh.triangles):
-        return None
-    return _points(np.asarray(mesh.vertices), np.asarray(mesh.triangles))
-
-
-def nearest(case: Case, library: np.ndarray) -> np.ndarray:
-    """Of a library's shapes (L, POINTS, 3), the one that the known points are nearest to."""
-    distances = [cKDTree(points).query(case.known[:512])[0].mean() for points in library]
-    return library[int(np.argmin(distances))]
+def with_original(case: Case, made: Sequence[Mesh]) -> list[Mesh]:
+    """The completions with the known faces joined to them, or as they are where that cannot be. Empty where there are
+    no faces or no box to join along."""
+    box, part = case.box, case.part
+    if box is None or not len(part.faces):
+        return []
+    joined = (join_original(part.vertices, part.faces, box.low, box.high, (mesh.vertices, mesh.faces)) for mesh in made)
+    return [
+        mesh if whole is None else Mesh(whole.vertices, whole.faces) for mesh, whole in zip(made, joined, strict=True)
+    ]
 
 
 def measures(case: Case, found: list[np.ndarray], meshes: Sequence[Mesh] = ()) -> dict[str, float]:
@@ -207,91 +140,139 @@ def _distances(points: np.ndarray, mesh: Mesh) -> np.ndarray:
     return point_to_mesh_distance(*map(torch.from_numpy, arrays))[0].sqrt().numpy()
 
 
-def save_row(path: Path, shape: DataObject, case: Case, completions: list[Mesh]) -> None:
+def save_row(path: Path, shape: DataObject, case: Case, made: Sequence[Mesh]) -> None:
     """A picture: what is known, the object, the first completions."""
-    colors = srgb_to_linear(_nearest_colors(shape, shape.vertices))
+    colors = srgb_to_linear(nearest_colors(shape, shape.vertices))
     cells = [picture(case.part), picture(Mesh(shape.vertices, shape.faces, colors))]
-    cells += [picture(mesh) for mesh in completions[:SHOWN]]
+    cells += [picture(mesh) for mesh in made[:SHOWN]]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(cells, axis=1)).save(path, optimize=True)
 
 
+@lru_cache(maxsize=1)
+def _library(train: Path, count: int) -> np.ndarray:
+    archive = Archive(train)
+    picked = np.unique(np.linspace(0, len(archive) - 1, min(count, len(archive))).astype(int))
+    return np.stack([points_on(shape.vertices, shape.faces) for shape in (archive[int(i)] for i in picked)])
+
+
+def measured(work: Work, task: tuple[int, str]) -> dict[str, Any]:
+    """One case: {"object", "mask", "figures": method → figures, "seconds": method → of one sample}; no figures where
+    the mask leaves nothing."""
+    torch.set_num_threads(1)
+    index, mask = task
+    shape = Archive(work.dev)[index]
+    row: dict[str, Any] = {"object": shape.id, "mask": mask, "figures": {}, "seconds": {}}
+    case = make_case(shape, mask)
+    if case is None:
+        return row
+    for method in work.methods:
+        begin = time.perf_counter()
+        try:
+            made = completions(case, method, work.samples, work.detail)
+        except InputError as error:
+            print(f"{shape.name}, {mask}, {method}: {error}", file=sys.stderr)
+            continue
+        row["seconds"][method] = (time.perf_counter() - begin) / work.samples
+        variants = {method: made}
+        if kept := with_original(case, made):
+            variants[f"{method}, original kept"] = kept
+        for name, meshes in variants.items():
+            row["figures"][name] = measures(case, [points_on(mesh.vertices, mesh.faces) for mesh in meshes], meshes)
+            row["seconds"][name] = row["seconds"][method]
+        if work.pictures is not None:
+            name = f"{method}-{mask}-{shape.id}.png".replace(" ", "-")
+            save_row(work.pictures / name, shape, case, made)
+    library = None if work.train is None else _library(work.train, work.library)
+    for name, floor in floors(case, mask, library).items():
+        begin = time.perf_counter()
+        points = floor()
+        row["seconds"][name] = time.perf_counter() - begin
+        if points is not None:
+            row["figures"][name] = measures(case, [points])
+    return row
+
+
+def rows_of(work: Work, tasks: Sequence[tuple[int, str]], out: Path, processes: int) -> list[dict[str, Any]]:
+    """The rows of all cases: those of a former run with the same settings, and the others, measured now."""
+    settings = {name: str(value) for name, value in vars(work).items() if name != "pictures"}
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "rows.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    done = {tuple(row["case"]): row for row in map(json.loads, lines) if row["settings"] == settings}
+    left = [task for task in tasks if task not in done]
+    with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes) as pool:
+        for task, row in zip(left, pool.map(partial(measured, work), left), strict=True):
+            done[task] = {**row, "case": task, "settings": settings}
+            print(json.dumps(done[task], ensure_ascii=False), file=file, flush=True)
+            print(f"{len(done)} of {len(tasks)}: {row['object']}, {row['mask']}", file=sys.stderr, flush=True)
+    return [done[task] for task in tasks]
+
+
+def table(mask: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: the means of one mask's rows, a line for each method and floor."""
+    figures: dict[str, list[dict[str, float]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        for name, found in row["figures"].items():
+            figures.setdefault(name, []).append(found)
+            seconds.setdefault(name, []).append(row["seconds"][name])
+    if not figures:
+        return f"### {mask}\n\nNo object could be completed.\n"
+    names = list(next(iter(figures.values()))[0])
+    lines = [
+        f"### {mask}\n",
+        f"| method | objects | {' | '.join(names)} | s a sample |",
+        f"|---|{'---:|' * (len(names) + 2)}",
+    ]
+    for method, found in figures.items():
+        cells = [f"{np.mean([row[name] for row in found]):.3f}" for name in names]
+        lines.append(f"| {method} | {len(found)} | {' | '.join(cells)} | {np.mean(seconds[method]):.1f} |")
+    return "\n".join([*lines, ""])
+
+
+def available(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the methods whose weights are there; of the others it is said on standard error why not."""
+    found = []
+    for name in names:
+        try:
+            completer(name, "cpu")
+        except MachineError as error:
+            print(error, file=sys.stderr)
+            continue
+        found.append(name)
+    return tuple(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Complete partial objects and measure how well.")
+    names = [found.name for found in methods_of("shape_completion")]
     parser.add_argument("--dev", type=Path, required=True, help="the data set whose objects are completed")
     parser.add_argument("--train", type=Path, help="a data set for the floor 'nearest training shape'")
     parser.add_argument("--library", type=int, default=500, help="how many of its objects (default: %(default)s)")
+    parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--masks", nargs="+", choices=MASKS, default=list(MASKS))
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--count", type=int, default=37, help="how many objects, evenly spread (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="eight objects, four samples")
     parser.add_argument("--scans-only", action="store_true", help="only real scans and classic test models")
-    parser.add_argument("--detail", type=int, default=96)
+    parser.add_argument("--detail", type=int, default=128)
+    parser.add_argument("--out", type=Path, default=Path("output/bench_completion"), help="where rows are kept")
     parser.add_argument("--pictures", type=Path, help="a folder for the pictures")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    for name, value in (QUICK if options.quick else {}).items():
+        setattr(options, name, value)
     objects = Archive(options.dev)
     listed = [i for i, record in enumerate(objects.records) if not options.scans_only or record["source"] in SCANS]
     spread = np.unique(np.linspace(0, len(listed) - 1, min(options.count, len(listed))).astype(int))
-    chosen = [objects[listed[i]] for i in spread]
-    library = None
-    if options.train is not None:
-        train = Archive(options.train)
-        picked = np.unique(np.linspace(0, len(train) - 1, min(options.library, len(train))).astype(int))
-        library = np.stack([_points(shape.vertices, shape.faces) for shape in (train[int(i)] for i in picked)])
-    print(f"{len(chosen)} objects, {options.samples} samples each, {POINTS} points, detail {options.detail}.\n")
+    methods = available(options.methods)
+    work = Work(options.dev, options.train, options.library, methods, options.samples, options.detail, options.pictures)
+    tasks = [(listed[i], mask) for mask in options.masks for i in spread]
+    rows = rows_of(work, tasks, options.out, options.processes)
+    print(f"{len(spread)} objects, {options.samples} samples each, detail {options.detail}.\n")
     for mask in options.masks:
-        rows: dict[str, list[dict[str, float]]] = {}
-        seconds: dict[str, list[float]] = {}
-        for shape in chosen:
-            case = make_case(shape, mask)
-            if case is None:
-                continue
-            begin = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    completions = model_completions(case, options.samples, options.detail, Path(folder))
-                except InputError as error:
-                    print(f"{shape.name}, {mask}: {error}", file=sys.stderr)
-                    continue
-            seconds.setdefault("latent prior", []).append((time.perf_counter() - begin) / options.samples)
-            found = [_points(mesh.vertices, mesh.faces) for mesh in completions]
-            rows.setdefault("latent prior", []).append(measures(case, found, completions))
-            for name, floor in floors(case, mask, library).items():
-                begin = time.perf_counter()
-                points = floor()
-                seconds.setdefault(name, []).append(time.perf_counter() - begin)
-                if points is not None:
-                    rows.setdefault(name, []).append(measures(case, [points]))
-            if options.pictures is not None:
-                save_row(options.pictures / f"{mask.replace(' ', '-')}-{shape.id}.png", shape, case, completions)
-            taken = seconds["latent prior"][-1]
-            print(f"{mask}: {shape.caption}, {taken:.1f} s a sample", file=sys.stderr, flush=True)
-        _print_table(mask, rows, seconds)
-
-
-def floors(case: Case, mask: str, library: np.ndarray | None) -> dict[str, Callable[[], np.ndarray | None]]:
-    """What needs no learning, by name; each gives POINTS points, or None where it has no answer."""
-    found: dict[str, Callable[[], np.ndarray | None]] = {
-        "mirror symmetry": lambda: mirrored(case, mask),
-        "screened Poisson": lambda: poisson(case),
-        "convex hull": lambda: hull(case),
-    }
-    if library is not None:
-        found["nearest training shape"] = lambda: nearest(case, library)
-    return found
-
-
-def _print_table(mask: str, rows: dict[str, list[dict[str, float]]], seconds: dict[str, list[float]]) -> None:
-    if not rows:
-        print(f"### {mask}\n\nNo object could be completed.\n", flush=True)
-        return
-    names = list(next(iter(rows.values()))[0])
-    print(f"### {mask}\n\n| method | objects | {' | '.join(names)} | s a sample |\n|---|{'---:|' * (len(names) + 2)}")
-    for method, found in rows.items():
-        cells = [f"{np.mean([row[name] for row in found]):.3f}" for name in names]
-        print(f"| {method} | {len(found)} | {' | '.join(cells)} | {np.mean(seconds[method]):.1f} |")
-    print(flush=True)
+        print(table(mask, [row for row in rows if row["mask"] == mask]), flush=True)
 
 
 if __name__ == "__main__":

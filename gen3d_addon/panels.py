@@ -152,7 +152,8 @@ class GEN3D_PT_completion(TaskPanel, bpy.types.Panel):
         column = column_of(layout)
         if settings.known == BOX:
             column.prop(settings, "box")
-        column.prop(settings, "prompt")
+        for name in chosen_method(settings, self.task).optional_inputs:
+            column.prop(settings, name)
 
 
 class GEN3D_PT_completion_advanced(AdvancedPanel, bpy.types.Panel):

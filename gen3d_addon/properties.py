@@ -21,7 +21,6 @@ SCENE_PROPERTIES = {
     INTERPOLATION: "gen3d_interpolation",
 }
 TEXT_METHOD = method(TEXT, "latent prior")
-COMPLETION_METHOD = method(COMPLETION, "latent prior")
 INTERPOLATION_METHOD = method(INTERPOLATION, "latent interpolation")
 BOX = "BOX"
 MOST_VARIATIONS = 16
@@ -117,6 +116,11 @@ CompletionSettings: Any = settings_class(
     "GEN3D_PG_completion_settings",
     COMPLETION,
     {
+        "checkpoint": bpy.props.StringProperty(
+            name="Checkpoint",
+            description="A published checkpoint of PoinTr to use instead of the bundled weights; may stay empty",
+            subtype="FILE_PATH",
+        ),
         "prompt": bpy.props.StringProperty(
             name="Prompt", description="What the object is, in a few English words; may stay empty"
         ),
@@ -237,7 +241,11 @@ def image_recipes(settings: Any, picture: str, mask: str | None) -> list[Recipe]
 
 def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ...]) -> list[Recipe]:
     """The recipes that the completion settings ask for, one a sample. Raises `InputError` with a sentence."""
-    return _recipes(COMPLETION, settings, {"shape": shape, "unknown": unknown} | _optional_prompt(settings))
+    chosen = chosen_method(settings, COMPLETION)
+    told = {name: getattr(settings, name) for name in chosen.optional_inputs if getattr(settings, name).strip()}
+    if "checkpoint" in told:
+        told["checkpoint"] = bpy.path.abspath(told["checkpoint"])
+    return _recipes(COMPLETION, settings, {"shape": shape, "unknown": unknown, **told})
 
 
 def _optional_prompt(settings: Any) -> dict[str, str]:

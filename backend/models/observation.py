@@ -38,6 +38,11 @@ class UnknownBox:
         """(N, 3) → (N,) bool."""
         return ((points >= self.low) & (points <= self.high)).all(axis=-1)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing lies in it."""
+        return bool((self.low >= self.high).any())
+
     def transformed(self, matrix: np.ndarray) -> UnknownBox:
         """The box after a (4, 4) matrix that scales evenly and moves."""
         corners = np.stack([self.low, self.high]) @ matrix[:3, :3].T + matrix[:3, 3]

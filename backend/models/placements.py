@@ -16,6 +16,8 @@ from ..representations.field import Field
 from .observation import Observation
 
 HALF_EXTENT = 0.9
+SCAN_SCALE = 0.85
+"""Share of model space's size that a scan is given, since the far side of it is missing."""
 BOX_FILLED = (0.97, 1.0, 0.9, 0.8)
 """Shares of the way from the known part's bounds to the box's that the whole may reach, likelier ones first."""
 DEPTH_BEHIND = (0.25, 0.05, 0.5, 0.12)

@@ -10,6 +10,8 @@ from ..kernels.winding import winding_of_arrays
 from ..meshing.clip import outside_of_box
 from ..meshing.closing import close_holes
 
+SEAM = 0.08
+"""How deep into what is told otherwise (model units) that is brought together with what is known beside it."""
 SOLID = 0.02
 """A mesh whose holes, filled, are less than this share of its area has an inside; else it is taken for sheets."""
 
@@ -29,6 +31,7 @@ class KnownShape:
         closed = close_holes(self.vertices, self.faces, low, high)
         self._corners = self.vertices[self.faces]
         self._closed = closed.vertices[np.concatenate([closed.faces, closed.at_box])]
+        self._bounds = self._closed.min(axis=(0, 1)), self._closed.max(axis=(0, 1))
         holes = _area(closed.vertices[closed.elsewhere])
         self.level = 0.0 if holes < SOLID * _area(self._corners) else -SHEET_HALF_THICKNESS
 
@@ -37,8 +40,15 @@ class KnownShape:
         places = np.asarray(points, np.float64)
         face, weights = nearest_faces_of_arrays(places, self._corners)
         distances = np.linalg.norm((weights[:, :, None] * self._corners[face]).sum(axis=1) - places, axis=1)
-        inside = np.abs(winding_of_arrays(places, self._closed)) > 0.5
+        inside = self._inside(places)
         return (np.where(inside, -distances, distances) + self.level).astype(np.float32)
+
+    def _inside(self, places: np.ndarray) -> np.ndarray:
+        """(N,) bool, by the winding number; what lies beyond all faces is outside without asking."""
+        within = np.flatnonzero(((places >= self._bounds[0]) & (places <= self._bounds[1])).all(axis=1))
+        inside = np.zeros(len(places), bool)
+        inside[within] = np.abs(winding_of_arrays(places[within], self._closed)) > 0.5
+        return inside
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """How deep in the box points (N, 3) lie: (N,) float64, the distance to its nearest side, 0 or less outside."""
@@ -51,6 +61,44 @@ class KnownShape:
         moved, rows = points.copy(), np.arange(len(points))
         moved[rows, side % 3] = np.where(side < 3, self.low[side % 3], self.high[side % 3])
         return moved
+
+
+class MirroredShape(KnownShape):
+    """A known shape, and its mirror image across the plane where coordinate `axis` is `at`, where that shows what the
+    box hides. The box is what both hide; its low corner is above the high one where nothing is left."""
+
+    def __init__(self, known: KnownShape, axis: int, at: float) -> None:
+        self.known, self.axis, self.at, self.level = known, axis, at, known.level
+        ends = self._reflected(np.stack([known.low, known.high]))
+        self.low, self.high = np.maximum(known.low, ends.min(axis=0)), np.minimum(known.high, ends.max(axis=0))
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
+        places = np.asarray(points, np.float64)
+        depth = self.known.depth(places)
+        shown = np.where((depth > 0)[:, None], self._reflected(places), places)
+        found = self.known.signed_distance(shown)
+        seam = np.flatnonzero((depth > 0) & (depth < SEAM))
+        at_side = self.known.onto_box(places[seam])
+        # Where the box's side is hidden in the mirror, there is nothing to bring together.
+        told = self.known.depth(self._reflected(at_side)) <= 0
+        seam, at_side = seam[told], at_side[told]
+        beside, image = (self.known.signed_distance(side) for side in (at_side, self._reflected(at_side)))
+        # Only where a surface crosses the box's side: elsewhere the distances are of different surfaces.
+        met = (np.abs(beside) < SEAM) & (np.abs(image) < SEAM)
+        found[seam[met]] -= ((1 - smooth(depth[seam] / SEAM)) * (image - beside))[met]
+        return found
+
+    def _reflected(self, points: np.ndarray) -> np.ndarray:
+        moved = points.copy()
+        moved[..., self.axis] = 2 * self.at - moved[..., self.axis]
+        return moved
+
+
+def smooth(share: np.ndarray) -> np.ndarray:
+    """From 0 to 1 without a corner at either end."""
+    share = np.clip(share, 0, 1)
+    return share**2 * (3 - 2 * share)
 
 
 def _area(corners: np.ndarray) -> float:

@@ -6,23 +6,34 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ..data.surface import SurfacePoints, surface_colors
+from ..color import srgb_to_linear
+from ..data.surface import UNKNOWN_SRGB, SurfacePoints, surface_colors
 from ..kernels.mesh_distance import nearest_faces_of_arrays
 from ..mesh import Mesh
 from ..models.observation import Observation
 from .field import Field
-from .known_shape import KnownShape
+from .known_shape import SEAM, KnownShape, smooth
 
 REACH = 0.06
 """How far from an observed point it is felt (model units): about a cell of the decoder's finest grid."""
 NEIGHBORS = 6
 LARGEST_DISTANCE = 0.1
 """Beyond this (model units) the decoder learned no distances, so that there they are not compared."""
-SEAM = 0.08
-"""How deep into the unknown (model units) the two are brought together."""
 LARGEST_CORRECTION = 0.06
 """A decoder that is farther off than this (model units) contradicts the point, which then is left out: pulling the
 surface over would tear it."""
+
+
+class AllKnown:
+    """The field within an observation that leaves nothing unknown: far from any surface, and grey."""
+
+    def signed_distance(self, points: torch.Tensor) -> torch.Tensor:
+        """(N, 3) float32 → (N,) float32."""
+        return torch.full((len(points),), LARGEST_DISTANCE, device=points.device)
+
+    def color(self, points: torch.Tensor) -> torch.Tensor:
+        """(N, 3) float32 → (N, 3) float32 linear RGB."""
+        return torch.full_like(points, float(srgb_to_linear(UNKNOWN_SRGB)))
 
 
 class ObservedField:
@@ -88,7 +99,7 @@ class ObservedField:
         if len(seam):
             at_side = known.onto_box(places[seam])
             errors = _clipped(self._asked(at_side)) - _clipped(known.signed_distance(at_side))
-            found[seam] -= (1 - _smooth(depth[seam] / SEAM)) * errors
+            found[seam] -= (1 - smooth(depth[seam] / SEAM)) * errors
         return torch.from_numpy(found).to(points.device)
 
     def _asked(self, places: np.ndarray) -> np.ndarray:
@@ -97,12 +108,6 @@ class ObservedField:
 
 def _clipped(distances: np.ndarray) -> np.ndarray:
     return distances.clip(-LARGEST_DISTANCE, LARGEST_DISTANCE)
-
-
-def _smooth(share: np.ndarray) -> np.ndarray:
-    """From 0 to 1 without a corner at either end."""
-    share = np.clip(share, 0, 1)
-    return share**2 * (3 - 2 * share)
 
 
 class _Painted:
@@ -120,7 +125,7 @@ class _Painted:
         touched = np.flatnonzero(distances < REACH)
         unused = np.zeros((len(touched), 3), np.float32)
         place = SurfacePoints(unused, unused, face[touched], weights[touched].astype(np.float32))
-        trust = _smooth(2 * (1 - distances[touched] / REACH)).astype(np.float32)
+        trust = smooth(2 * (1 - distances[touched] / REACH)).astype(np.float32)
         colors = surface_colors(self.mesh, place).astype(np.float32)
         return torch.from_numpy(touched), torch.from_numpy(colors), torch.from_numpy(trust)
 
@@ -147,7 +152,7 @@ class _Scattered:
         weights = (closeness / np.maximum(distances, 1e-6)) ** 2
         weights /= weights.sum(axis=1, keepdims=True)
         values = (weights[..., None] * self.values[np.where(there, nearest, 0)]).sum(axis=1)
-        trust = _smooth(2 * closeness[:, 0])
+        trust = smooth(2 * closeness[:, 0])
         return (
             torch.from_numpy(touched),
             torch.from_numpy(values.astype(np.float32)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -11,7 +12,7 @@ from ..errors import MachineError
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_distillation, text_to_3d
-from .loaded_models import choose_device, novel_views, release_models, shape_space
+from .loaded_models import choose_device, completer, novel_views, release_models, shape_space
 
 __all__ = ["release_models", "run"]
 
@@ -40,12 +41,16 @@ def run(
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
     task = _METHODS.get((recipe.task, recipe.method), _TASKS[recipe.task])
     chosen = choose_device(device)
+    loader: dict[str, Callable[[], Any]] = {"load_shape_space": lambda: shape_space(chosen)}
+    if recipe.task == "shape_completion":
+        checkpoint = recipe.inputs.get("checkpoint")
+        loader = {"load_completer": lambda: completer(recipe.method, chosen, checkpoint)}
     if f"{recipe.task} {recipe.method}" in _WITH_VIEWS:
         task = partial(task, load_novel_views=lambda: novel_views(chosen), glimpse=glimpse, enough=enough)
     try:
         return task(
             recipe,
-            load_shape_space=lambda: shape_space(chosen),
+            **loader,
             progress=progress,
             cancelled=cancelled,
             preview=preview,

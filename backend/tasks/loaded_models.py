@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from ..errors import MachineError
+from ..models.cloud_completion import CloudCompleter
+from ..models.code_completion import CodeCompleter
 from ..models.novel_views import NovelViews
 from ..models.shape_space import ShapeSpace
 from ..recipe import MOST_MESHES
@@ -40,6 +42,26 @@ def novel_views(device: str) -> NovelViews:
     return NovelViews.load(device)
 
 
+@lru_cache(maxsize=1)
+def _code_completer(device: str) -> CodeCompleter:
+    return CodeCompleter.load(shape_space(device))
+
+
+@lru_cache(maxsize=1)
+def _cloud_completer(device: str, checkpoint: str | None) -> CloudCompleter:
+    return CloudCompleter.load(shape_space(device), checkpoint)
+
+
+def completer(method: str, device: str, checkpoint: str | None = None) -> ShapeSpace | CodeCompleter | CloudCompleter:
+    """What does a method of shape completion, on that device; `checkpoint` is for "points" alone.
+
+    Raises MachineError when weights are not whole, InputError for a file that is no checkpoint.
+    """
+    if method == "points":
+        return _cloud_completer(device, checkpoint)
+    return _code_completer(device) if method == "autoregressive" else shape_space(device)
+
+
 class RecentlyUsed:
     """The values that were asked for last, at most `size` of them."""
 
@@ -65,8 +87,8 @@ encoded_inputs = RecentlyUsed(MOST_MESHES)
 
 def release_models() -> None:
     """Give the memory of models and inputs back; the next task loads them again."""
-    shape_space.cache_clear()
-    novel_views.cache_clear()
+    for loaded in (shape_space, novel_views, _code_completer, _cloud_completer):
+        loaded.cache_clear()
     encoded_inputs.clear()
     gc.collect()
     if torch.cuda.is_available():

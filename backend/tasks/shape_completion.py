@@ -1,10 +1,13 @@
-"""Shape completion: a partial mesh or cloud of points → a latent that agrees with it → field → mesh in its place."""
+"""Shape completion: a partial mesh or cloud of points → a whole shape's field that agrees with it → mesh in its place.
+
+The methods differ in the `Completer` that gives the field; all else is theirs together.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import fast_simplification
 import numpy as np
@@ -16,14 +19,18 @@ from ..mesh import Mesh
 from ..meshing.join_original import Joined, join_original
 from ..meshing.mesh_from_field import TEXTURE_SIZE, dressed, surface_from_field
 from ..models.observation import Observation, UnknownBox, observe
+from ..models.placements import SCAN_SCALE
+from ..models.symmetry import completed_by_symmetry
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import SCAN, Recipe, Result
 from ..representations.field import Field
-from ..representations.observed_field import ObservedField
+from ..representations.observed_field import AllKnown, ObservedField
 from .finishing import check_weights, finish, result_of, version_notes
 from .placement import model_transform
 from .stages import Stages
 
+OF_ALL_METHODS = ("detail", "face_count", "keep_original", "mirror")
+"""The parameters that this task sees to."""
 MOST_FACES = 200_000
 """Of more faces, points are all that is looked at."""
 MOST_UNWRAPPED = 60_000
@@ -32,12 +39,10 @@ FARTHEST = 0.1
 """How far, in sizes of the shape, a box may be from it before it cannot be meant."""
 LARGEST = 4.0
 """How large, in sizes of what is known, known and unknown may be together."""
-SCAN_SCALE = 0.85
-"""Share of model space's size that a scan is given, since the far side of it is missing."""
 
 
 class Completer(Protocol):
-    """What this task needs of a shape space."""
+    """What this task needs of a method."""
 
     @property
     def weights(self) -> dict[str, str]:
@@ -49,32 +54,31 @@ class Completer(Protocol):
         observation: Observation,
         *,
         seed: int,
-        steps: int,
-        prompt: str | None,
-        guidance_scale: float,
         step: Callable[[int, int], None] | None = None,
+        **settings: Any,
     ) -> Field:
-        """A whole shape that agrees with the observation, in its place; `step(done, total)`."""
+        """A whole shape that agrees with the observation, in its place; `step(done, total)`. settings: the recipe's
+        parameters that are the method's own, and its prompt where it has one."""
         ...
 
 
 def run(
     recipe: Recipe,
     *,
-    load_shape_space: Callable[[], Completer],
+    load_completer: Callable[[], Completer],
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
 ) -> Result:
-    """Make the mesh of a valid recipe of the method "latent prior". There is no preview: the part itself says as much.
+    """Make the mesh of a valid recipe. There is no preview: the part itself says as much.
 
     The result's transform takes it to where the file has the partial shape, in the file's unit and Blender's frame.
     Raises InputError (the file, the box, an empty shape), MachineError (weights) or Cancelled.
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
-    shape_space = load_shape_space()
-    check_weights(recipe, shape_space.weights)
+    completer = load_completer()
+    check_weights(recipe, completer.weights)
     notes = version_notes(recipe)
     shape = read_shape(str(recipe.inputs["shape"]))
     box = unknown_box(recipe)
@@ -87,22 +91,26 @@ def run(
         part = _with_fewer_faces(part)
     stages("Sampling", 0.0)
     observation = observe(part, None if box is None else box.transformed(to_model))
-    prompt = recipe.inputs.get("prompt")
-    completed = shape_space.complete(
+    settings = {name: value for name, value in recipe.parameters.items() if name not in OF_ALL_METHODS}
+    if "prompt" in recipe.inputs:
+        settings["prompt"] = recipe.inputs["prompt"]
+    if recipe.parameters["mirror"]:
+        observation = completed_by_symmetry(observation, recipe.seed)
+    if told_by_symmetry(observation):
+        notes.append("Mirror symmetry tells all that is unknown, so samples are alike: turn Mirror off for others.")
+    field = completed_field(
         observation,
+        completer,
         seed=recipe.seed,
-        steps=int(recipe.parameters["steps"]),
-        prompt=None if prompt is None else str(prompt),
-        guidance_scale=float(recipe.parameters["guidance_scale"]),
         step=lambda done, total: stages("Sampling", done / total),
+        **settings,
     )
-    field = ObservedField(completed, observation)
     if not recipe.parameters["keep_original"]:
         return finish(
             field,
             recipe,
             place=lambda _: np.linalg.inv(to_model),
-            weights=shape_space.weights,
+            weights=completer.weights,
             notes=notes,
             stages=stages,
             cancelled=cancelled,
@@ -129,7 +137,26 @@ def run(
     )
     # In the file's frame, so that what is kept has the very same coordinates.
     mesh = dataclasses.replace(mesh, vertices=whole.vertices)
-    return result_of(mesh, np.eye(4), recipe, weights=shape_space.weights, notes=notes, stages=stages)
+    return result_of(mesh, np.eye(4), recipe, weights=completer.weights, notes=notes, stages=stages)
+
+
+def told_by_symmetry(observation: Observation) -> bool:
+    """Whether nothing is left that a model would have to make."""
+    return observation.known is not None and observation.unknown is not None and observation.unknown.empty
+
+
+def completed_field(
+    observation: Observation,
+    completer: Completer,
+    *,
+    seed: int,
+    step: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> ObservedField:
+    """What the completer makes of the observation, held to it; `step` and `settings` as `Completer.complete`."""
+    if told_by_symmetry(observation):
+        return ObservedField(AllKnown(), observation)
+    return ObservedField(completer.complete(observation, seed=seed, step=step, **settings), observation)
 
 
 def _joined(shape: Mesh, box: UnknownBox | None, made: Mesh, notes: list[str]) -> Joined | None:

@@ -10,10 +10,13 @@ from typing import Any
 import torch
 
 from ..data.sampling import UNIFORM_POINTS
+from ..models.code_prior import CodePrior
 from ..models.latent_prior import LatentPrior
+from ..models.pointr import PoinTr
 from ..models.shape_autoencoder import ShapeAutoencoder
+from ..models.shape_codes import ShapeCodes
 from ..models.view_diffusion import ViewDiffusion
-from ..weights.bundled import AUTOENCODER, PRIOR, VIEWS
+from ..weights.bundled import AUTOENCODER, CODE_PRIOR, CODES, POINTS, PRIOR, VIEWS
 from .loop import Schedule, Trained
 
 LICENCE = """## Licence and data
@@ -56,6 +59,42 @@ class ViewsReport:
     schedule: Schedule
     trained: Trained[ViewDiffusion]
     objects: int
+
+
+@dataclass(frozen=True)
+class PointReport:
+    """A finished training, and what `evaluate` measured on the `held_out` of the `objects`."""
+
+    configuration: str
+    schedule: Schedule
+    trained: Trained[PoinTr]
+    metrics: dict[str, float]
+    objects: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class CodesReport:
+    """A finished training; `overlap`: the mean IoU of the `held_out` of the `objects` through the codes."""
+
+    configuration: str
+    schedule: Schedule
+    trained: Trained[ShapeCodes]
+    overlap: float
+    objects: int
+    held_out: int
+
+
+@dataclass(frozen=True)
+class CodePriorReport:
+    """A finished training; `bits`: the mean a code of the `held_out` of the `objects`, of 9 without a prior."""
+
+    configuration: str
+    schedule: Schedule
+    trained: Trained[CodePrior]
+    bits: float
+    objects: int
+    held_out: int
 
 
 def _machine() -> str:
@@ -158,6 +197,91 @@ Data: renders of {report.objects} objects, of which one in twenty is held out (`
 
 Small and trained on some 3,000 low-polygon objects: sides that a picture does not show are plausible in colour and
 outline rather than in detail, and pictures made from sentences alone are rough.
+
+{LICENCE}""",
+    )
+
+
+def write_point_card(report: PointReport, folder: Path) -> None:
+    """Writes the card of the completion of clouds beside its weights in `folder`."""
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    measured = report.metrics
+    _write(
+        folder / POINTS,
+        f"""# Point completion
+
+Points of a part → points of the whole, by PoinTr (Yu et al. 2021) at a size that a CPU trains
+(`backend/models/pointr.py`). {parameters / 1e6:.1f} million parameters, stored in float16.
+
+## Training
+
+    python3 build.py train point_completion --data train_lite.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: {report.objects} objects, of which one in twenty is held out; mirrored and stretched at random. Parts are halves,
+octants, all but a slab or a box, and what one camera sees.
+
+## Measured on {report.held_out} objects that training did not see, parts drawn as in training
+
+Chamfer-L1 in model units, the object's longest side being 1.8; 512 points given, 2,048 of the whole.
+
+- what was given, alone: {measured["given"]:.4f}
+- with its mirror image: {measured["mirrored"]:.4f}
+- completed: {measured["completed"]:.4f}
+
+{LICENCE}""",
+    )
+
+
+def write_codes_card(report: CodesReport, folder: Path) -> None:
+    """Writes the card of the codes' auto-encoder beside its weights in `folder`."""
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    _write(
+        folder / CODES,
+        f"""# Shape codes
+
+A grid of signed distances → {report.trained.model.config.groups} codes of 512 for each of 4³ patches → the grid
+(`backend/models/shape_codes.py`), after AutoSDF's patch-wise VQ-VAE (Mittal et al. 2022).
+{parameters / 1e6:.1f} million parameters, stored in float16.
+
+## Training
+
+    python3 build.py train shape_codes --data train_lite.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: {report.objects} objects, of which one in twenty is held out; mirrored, turned by quarters and stretched at
+random.
+
+## Measured on {report.held_out} objects that training did not see
+
+- mean IoU of the 64³ grid's cells inside, through the codes: {report.overlap:.3f}
+
+{LICENCE}""",
+    )
+
+
+def write_code_prior_card(report: CodePriorReport, folder: Path) -> None:
+    """Writes the card of the codes' prior beside its weights in `folder`."""
+    parameters = sum(value.numel() for value in report.trained.model.parameters())
+    _write(
+        folder / CODE_PRIOR,
+        f"""# Code prior
+
+Any known patches' codes and the partial shape → the codes of the others, in any order
+(`backend/models/code_prior.py`), after AutoSDF (Mittal et al. 2022). {parameters / 1e6:.1f} million parameters,
+stored in float16. Belongs to the shape codes beside it.
+
+## Training
+
+    python3 build.py train code_prior --data train_lite.zip --configuration {report.configuration}
+
+{_training(report.configuration, report.schedule, report.trained)}
+Data: {report.objects} objects, of which one in twenty is held out; mirrored and stretched. Parts are halves, octants,
+all but a slab or a box, and what one camera sees.
+
+## Measured on {report.held_out} objects that training did not see, parts drawn as in training
+
+- bits a code that is not given: {report.bits:.2f} (9 without a prior)
 
 {LICENCE}""",
     )

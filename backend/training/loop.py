@@ -134,6 +134,9 @@ def train(
             with torch.no_grad():
                 for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
                     mean.lerp_(parameter, 1 - decay)
+                # Buffers are means over batches already, where a layer has any.
+                for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
+                    kept.copy_(buffer)
             for name, loss in losses.items():
                 running[name] = 0.99 * running.get(name, loss.item()) + 0.01 * loss.item()
             step += 1

@@ -39,6 +39,19 @@ def tile_of(field: Field) -> np.ndarray:
     return np.rint(picture[..., :3] * alpha + PAPER * (1 - alpha)).astype(np.uint8)
 
 
+def row_of_clouds(clouds: np.ndarray) -> np.ndarray:
+    """Clouds (B, N, 3) in model space side by side, seen from the front right, nearer points darker: (TILE, B · TILE,
+    3) uint8."""
+    right, up, away = np.array([[0.88, 0.47, 0.0], [-0.16, 0.30, 0.94], [-0.44, 0.83, -0.34]])
+    tiles = np.full((len(clouds), TILE, TILE, 3), PAPER, np.uint8)
+    for tile, cloud in zip(tiles, clouds, strict=True):
+        ordered = cloud[np.argsort(-(cloud @ away))]
+        column, row = ((ordered @ axis / 1.5 + 1) * (TILE / 2) for axis in (right, -up))
+        tone = np.interp(ordered @ away, [-1, 1], [20, 190]).astype(np.uint8)
+        tile[row.astype(int).clip(0, TILE - 1), column.astype(int).clip(0, TILE - 1)] = tone[:, None]
+    return np.concatenate(tiles, axis=1)
+
+
 @torch.no_grad()
 def row_of_latents(autoencoder: ShapeAutoencoder, latents: Sequence[torch.Tensor]) -> np.ndarray:
     """The shapes of latents (C, 8, 8, 8) side by side, (TILE, n · TILE, 3) uint8."""

@@ -202,6 +202,26 @@ def test_what_cannot_be_completed_is_refused(session, cube, box):
     refused(session, "has no vertices")
 
 
+def test_each_method_has_its_own_settings_in_its_recipe(session, addon, tmp_path):
+    settings = bpy.context.scene.gen3d_completion
+    settings.variations, settings.prompt, settings.mirror = 1, "a chair", False
+    settings.temperature = 0.5
+    properties, create = addon("properties"), addon("backend.recipe").Recipe.create
+    asked = {"shape": "part.ply", "unknown": "scan", "mirror": False}
+
+    def made():
+        (recipe,) = properties.completion_recipes(settings, "part.ply", "scan")
+        return recipe
+
+    assert made() == create("shape_completion", prompt="a chair", **asked)
+    settings.method = "autoregressive"
+    assert made() == create("shape_completion", "autoregressive", temperature=0.5, **asked)
+    settings.method = "points"
+    assert made() == create("shape_completion", "points", **asked)
+    settings.checkpoint = str(tmp_path / "pointr.pth")
+    assert made().inputs["checkpoint"] == str(tmp_path / "pointr.pth")
+
+
 def test_the_settings_make_the_default_recipe(session, addon):
     settings = bpy.context.scene.gen3d_completion
     settings.variations = 1

@@ -141,12 +141,22 @@ def image_recipe(addon, method, **values):
 def test_completion_asks_for_a_box_unless_it_is_a_scan(draw):
     settings = bpy.context.scene.gen3d_completion
     layout = draw("GEN3D_PT_completion")
-    shared = ["prompt", "seed", "variations", "detail", "face_count", "keep_original"]
+    shared = ["prompt", "method", "seed", "variations", "detail", "face_count", "keep_original", "mirror"]
     assert layout.of("prop") == ["known", "box", *shared]
     assert layout.operators() == ["gen3d.random_seed", "gen3d.complete"]
     settings.known = "SCAN"
     assert draw("GEN3D_PT_completion").of("prop") == ["known", *shared]
     assert draw("GEN3D_PT_completion_advanced").of("prop") == ["guidance_scale", "steps"]
+
+
+def test_completion_shows_what_the_chosen_method_has(draw):
+    settings = bpy.context.scene.gen3d_completion
+    settings.method = "autoregressive"
+    assert "prompt" not in draw("GEN3D_PT_completion").of("prop")
+    assert draw("GEN3D_PT_completion_advanced").of("prop") == ["steps", "temperature"]
+    settings.method = "points"
+    assert "checkpoint" in draw("GEN3D_PT_completion").of("prop")
+    assert draw("GEN3D_PT_completion_advanced").of("prop") == []
 
 
 def test_all_panels_are_in_the_tab(addon):

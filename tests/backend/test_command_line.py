@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from backend import tasks
 from backend.__main__ import main
 from backend.data.mesh_files import write_mesh
 from backend.data.mesh_reading import read_mesh
@@ -103,6 +104,38 @@ def test_a_mesh_from_anywhere_becomes_a_latent_and_the_latent_a_mesh(tmp_path, c
     assert np.abs(read_mesh(out).vertices).max() == pytest.approx(0.9, abs=0.01), "decode stays in model space"
 
 
+class FakeCompleter:
+    weights = FakeShapeSpace.weights
+
+    def complete(self, observation, *, seed, temperature, steps, step=None):
+        step(1, 1)
+        return Ball()
+
+
+def test_complete_takes_a_method_with_its_own_settings(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(tasks, "completer", lambda *how: asked.append(how) or FakeCompleter())
+    (tmp_path / "part.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n", encoding="utf-8")
+    options = [
+        "--scan",
+        "--method",
+        "autoregressive",
+        "--temperature",
+        "0.5",
+        "--no-mirror",
+        "--samples",
+        "2",
+        "--json",
+    ]
+    options += ["--samples", "2", "--json", "--out", str(tmp_path / "out")]
+    assert main(["complete", str(tmp_path / "part.obj"), *options, *QUICK]) == 0
+    recipes = [json.loads(line)["recipe"] for line in capsys.readouterr().out.splitlines()]
+    assert asked == [("autoregressive", "cpu", None)] * 2
+    assert [recipe["seed"] for recipe in recipes] == [0, 1]
+    assert recipes[0]["parameters"] | {"temperature": 0.5, "mirror": False, "steps": 2} == recipes[0]["parameters"]
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
@@ -121,6 +154,10 @@ def test_a_mesh_from_anywhere_becomes_a_latent_and_the_latent_a_mesh(tmp_path, c
         (["encode", "missing.glb", "--out", "a.npz"], 2, "must end in .safetensors"),
         (["decode", "missing.safetensors", "--out", "a.glb"], 2, "does not exist"),
         (["decode", "missing.safetensors", "--detail", "3", "--out", "a.glb"], 2, "Detail must lie"),
+        (["complete", "a.ply", "--scan", "--method", "guess", "--out", "a"], 2, "invalid choice"),
+        (["complete", "a.ply", "--scan", "--method", "points", "--steps", "3", "--out", "a"], 2, "unknown parameter"),
+        (["complete", "a.ply", "--scan", "--checkpoint", "a.pth", "--out", "a"], 2, "unknown parameter 'checkpoint'"),
+        (["complete", "a.ply", "--out", "a"], 2, "--unknown --scan"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_no_file(tmp_path, monkeypatch, capsys, arguments, code, part):

@@ -42,7 +42,7 @@ class FakeCompleter:
     def __init__(self):
         self.asked: dict = {}
 
-    def complete(self, observation, *, seed, steps, prompt, guidance_scale, step=None):
+    def complete(self, observation, *, seed, steps, guidance_scale, prompt=None, step=None):
         self.asked = {"observation": observation, "seed": seed, "prompt": prompt}
         for index in range(steps):
             step(index + 1, steps)
@@ -66,7 +66,7 @@ def recipe_of(path, unknown=LOWER, **values) -> Recipe:
 
 
 def run(recipe, space=None, **options):
-    return shape_completion.run(recipe, load_shape_space=lambda: space or FakeCompleter(), **options)
+    return shape_completion.run(recipe, load_completer=lambda: space or FakeCompleter(), **options)
 
 
 def test_the_result_is_where_the_part_is(part):
@@ -88,6 +88,20 @@ def test_model_and_prompt_are_asked_as_the_recipe_says(part):
     assert np.abs(surface).max() <= 0.9 and surface[:, 2].min() > -0.01
     run(recipe_of(part), space)
     assert space.asked["prompt"] is None
+
+
+def test_what_symmetry_tells_wholly_is_not_asked_of_a_model_and_is_said(tmp_path):
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=RADIUS)
+    octant = UnknownBox(np.zeros(3), np.full(3, 2.1))
+    path = tmp_path / "part.ply"
+    write_mesh(path, Mesh(*outside_of(octant, ball.vertices, ball.faces)))
+    space = FakeCompleter()
+    result = run(recipe_of(path, (0, 0, 0, 2.1, 2.1, 2.1)), space)
+    (note,) = result.notes
+    assert "turn Mirror off" in note and space.asked == {}
+    vertices = result.mesh.vertices @ result.transform[:3, :3].T + result.transform[:3, 3]
+    np.testing.assert_allclose(np.linalg.norm(vertices, axis=1), RADIUS, atol=0.01 * 2 * RADIUS)
+    assert run(recipe_of(path, (0, 0, 0, 2.1, 2.1, 2.1), mirror=False), space).notes == [] and space.asked
 
 
 def test_the_original_surface_is_kept_to_the_last_bit_and_joined(part):

@@ -8,7 +8,7 @@ import trimesh
 
 from backend.data.archive import DataObject
 from backend.mesh import Mesh
-from benchmarks import completion
+from benchmarks import completion, completion_cases
 from benchmarks.pictures import EYE, look, picture
 
 RADIUS = 0.9
@@ -24,7 +24,7 @@ def ball() -> DataObject:
 
 @pytest.mark.parametrize(("mask", "share"), [("bottom half", 1 / 2), ("right half", 1 / 2), ("octant", 7 / 8)])
 def test_a_mask_leaves_its_share_and_a_box_around_the_rest(mask, share):
-    case = completion.make_case(ball(), mask)
+    case = completion_cases.make_case(ball(), mask)
     area = trimesh.Trimesh(case.part.vertices, case.part.faces, process=False).area
     assert area == pytest.approx(share * BALL.area, rel=0.01)
     assert not case.box.contains(case.known).any() and case.box.contains(case.whole).any()
@@ -32,7 +32,7 @@ def test_a_mask_leaves_its_share_and_a_box_around_the_rest(mask, share):
 
 
 def test_one_view_is_the_side_that_the_camera_sees_with_normals_towards_it():
-    case = completion.make_case(ball(), "single view")
+    case = completion_cases.make_case(ball(), "single view")
     towards = EYE / np.linalg.norm(EYE)
     assert case.box is None and not len(case.part.faces)
     assert (case.known @ towards > -0.02).all()
@@ -41,21 +41,21 @@ def test_one_view_is_the_side_that_the_camera_sees_with_normals_towards_it():
 
 
 def test_a_perfect_answer_has_perfect_figures_and_half_of_it_has_not():
-    case = completion.make_case(ball(), "bottom half")
+    case = completion_cases.make_case(ball(), "bottom half")
     found = completion.measures(case, [case.whole] * 2, [Mesh(BALL.vertices, BALL.faces)] * 2)
     assert found["CD-L1 mean ×10³"] == 0 and found["TMD ×10³"] == pytest.approx(0, abs=1e-4)
     assert found["known within 1 %"] > 0.99
     assert found["UHD"] < 0.06  # the largest gap between the points themselves
     half = completion.measures(case, [case.known])
-    mirrored = completion.measures(case, [completion.mirrored(case, "bottom half")])
+    mirrored = completion.measures(case, [completion_cases.mirrored(case, "bottom half")])
     assert half["CD-L1 mean ×10³"] > 3 * mirrored["CD-L1 mean ×10³"] > 0
 
 
 def test_the_hull_and_the_nearest_shape():
-    case = completion.make_case(ball(), "octant")
-    np.testing.assert_allclose(np.linalg.norm(completion.hull(case), axis=1).max(), RADIUS, atol=0.01)
+    case = completion_cases.make_case(ball(), "octant")
+    np.testing.assert_allclose(np.linalg.norm(completion_cases.hull(case), axis=1).max(), RADIUS, atol=0.01)
     library = np.stack([case.whole, 0.5 * case.whole])
-    np.testing.assert_array_equal(completion.nearest(case, library), case.whole)
+    np.testing.assert_array_equal(completion_cases.nearest(case, library), case.whole)
 
 
 def test_of_two_sheets_the_camera_sees_the_nearer_in_its_colour():
@@ -68,3 +68,55 @@ def test_of_two_sheets_the_camera_sees_the_nearer_in_its_colour():
     red = np.repeat([[1.0, 0, 0], [0, 0, 1.0]], 4, axis=0)
     image = picture(Mesh(vertices, faces, red), 64).astype(int)
     assert (image[..., 0] > image[..., 2] + 60).sum() > (image[..., 2] > image[..., 0] + 60).sum() > 50
+
+
+def test_a_stopped_run_goes_on_with_the_rows_that_are_there(tmp_path, monkeypatch):
+    counted = tmp_path / "counted"
+
+    class Here:
+        """A pool without processes, that counts."""
+
+        def __init__(self, _processes):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def map(self, _function, tasks):
+            for index, mask in tasks:
+                with counted.open("a") as file:
+                    print(index, mask, file=file)
+                yield {
+                    "object": f"o{index}",
+                    "mask": mask,
+                    "figures": {"floor": {"UHD": index}},
+                    "seconds": {"floor": 1},
+                }
+
+    monkeypatch.setattr(completion, "ProcessPoolExecutor", Here)
+    work = completion.Work(tmp_path, None, 1, (), 2, 32, None)
+    tasks = [(0, "octant"), (1, "octant")]
+    completion.rows_of(work, tasks[:1], tmp_path / "out", 1)
+    rows = completion.rows_of(work, tasks, tmp_path / "out", 1)
+    assert counted.read_text().split("\n")[:-1] == ["0 octant", "1 octant"]
+    assert [row["object"] for row in rows] == ["o0", "o1"]
+    assert "| floor | 2 | 0.500 | 1.0 |" in completion.table("octant", rows)
+    other = completion.Work(tmp_path, None, 1, (), 3, 32, None)
+    completion.rows_of(other, tasks[:1], tmp_path / "out", 1)
+    assert len(counted.read_text().split()) == 6, "other settings are measured anew"
+
+
+def test_where_nothing_was_measured_the_table_says_so():
+    assert "No object" in completion.table("octant", [{"figures": {}, "seconds": {}}])
+
+
+def test_the_known_faces_take_the_place_of_remade_ones():
+    case = completion_cases.make_case(ball(), "bottom half")
+    (kept,) = completion.with_original(case, [Mesh(BALL.vertices * 1.01, BALL.faces)])
+    above = case.part.vertices[case.part.vertices[:, 2] > 0.05].astype(np.float32)
+    assert {place.tobytes() for place in above} <= {place.tobytes() for place in kept.vertices.astype(np.float32)}
+    view = completion_cases.make_case(ball(), "single view")
+    assert completion.with_original(view, [kept]) == []

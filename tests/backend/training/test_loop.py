@@ -104,6 +104,20 @@ def test_training_learns_and_reports_every_loss(tmp_path: Path, clock: Clock) ->
     assert not any(parameter.requires_grad for parameter in trained.model.parameters())
 
 
+def test_the_average_takes_over_what_norms_have_measured(tmp_path: Path, clock: Clock) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    def timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        clock.seconds += 1
+        return losses_of(model, batch)
+
+    trained = train(model, Draw(clock), timed, SCHEDULE, tmp_path / "checkpoint.pt", device=torch.device("cpu"))
+    assert trained.model[1].num_batches_tracked == STEPS
+    assert torch.equal(trained.model[1].running_mean, model[1].running_mean)
+    assert not torch.equal(trained.model[1].running_var, torch.ones(4))
+
+
 def test_the_average_follows_the_model_from_its_first_step(tmp_path: Path, clock: Clock) -> None:
     """After one step the decay is 1/10: an average that began at the random start keeps a tenth of it."""
     start = network()
