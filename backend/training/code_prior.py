@@ -94,11 +94,12 @@ class CodeSampler:
     def __call__(self, generator: np.random.Generator, count: int) -> CodeBatch:
         batch = self.known(generator, count)
         drawn = generator.random((count, TOKENS)) < generator.random((count, 1))
-        # One at least is left to be predicted.
-        drawn[np.arange(count), generator.integers(TOKENS, size=count)] = False
-        given = batch.given | torch.from_numpy(drawn).to(self.device)
-        given[given.all(1), 0] = False
-        return replace(batch, given=given)
+        given = batch.given.cpu().numpy()
+        # One at least is left to be predicted, of what is unknown.
+        left = (generator.random((count, TOKENS)) * ~given).argmax(axis=1)
+        given = given | drawn
+        given[np.arange(count), left] = False
+        return replace(batch, given=torch.from_numpy(given).to(self.device))
 
 
 def losses_of(model: CodePrior, batch: CodeBatch) -> dict[str, Tensor]:

@@ -138,7 +138,6 @@ def test_known_codes_and_a_random_share_of_the_others_are_given(runs: Path) -> N
     sampler = code_prior.CodeSampler(packed, codes, matrices, ~held_out(packed.records), torch.device("cpu"))
     known = sampler.known(np.random.default_rng(0), 64)
     drawn = sampler(np.random.default_rng(0), 64)
-    whole = known.given.all(1)  # a small box may hide no patch for certain; one is left to learn all the same
-    assert (drawn.given | ~known.given)[~whole].all() and drawn.given.sum() > known.given.sum()
+    assert (drawn.given | ~known.given).all() and drawn.given.sum() > known.given.sum()
     assert (~drawn.given).any(1).all() and (known.given.sum(1) == 0).any()
     assert torch.equal(drawn.codes[:, 0, 0], drawn.codes[:, -1, -1])
