@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -41,7 +42,8 @@ def file_of(image: bpy.types.Image) -> Path:
 
 def pixels_of(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 4) uint8, sRGB and alpha, not premultiplied, row 0 on top. Raises InputError for an empty image."""
-    width, height = int(image.size[0]), int(image.size[1])
+    size: Any = image.size  # an array to Blender, an unknown thing to its types
+    width, height = size
     if width == 0 or height == 0:
         raise InputError(f'"{image.name}" has no pixels: open or render a picture first.')
     values = np.empty(width * height * image.channels, np.float32)

@@ -44,7 +44,8 @@ def run(
     loader: dict[str, Callable[[], Any]] = {"load_shape_space": lambda: shape_space(chosen)}
     if recipe.task == "shape_completion":
         checkpoint = recipe.inputs.get("checkpoint")
-        loader = {"load_completer": lambda: completer(recipe.method, chosen, checkpoint)}
+        given = None if checkpoint is None else str(checkpoint)
+        loader = {"load_completer": lambda: completer(recipe.method, chosen, given)}
     if f"{recipe.task} {recipe.method}" in _WITH_VIEWS:
         task = partial(task, load_novel_views=lambda: novel_views(chosen), glimpse=glimpse, enough=enough)
     try:

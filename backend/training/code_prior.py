@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data.distance_grids import transformed
+from ..data.distance_grids import stretched
 from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
+from ..data.variants import VIEWS
 from ..errors import InputError
 from ..models.code_completion import known_patches
 from ..models.code_prior import CodePrior, CodePriorConfig, draw
@@ -29,7 +30,7 @@ from ..models.shape_codes import TOKENS, ShapeCodes, ShapeCodesConfig
 from ..representations.distance_grid_field import DistanceGridField
 from ..weights.bundled import CODE_PRIOR, CODES, FOLDER, expected_hashes, load_weights, save_weights
 from .card import CodePriorReport, write_code_prior_card
-from .latent_prior import VIEWS, draw_views
+from .latent_prior import variants_of
 from .loop import Schedule, save_whole, train
 from .part_sampling import draw_parts
 from .samples import tile_of
@@ -58,15 +59,13 @@ def encode_all(
     model: ShapeCodes, data: PackedData, grids: np.ndarray, device: torch.device
 ) -> tuple[Tensor, np.ndarray]:
     """Codes (n, VIEWS, 64, G) int16 of all objects, and what was done to each, (n, VIEWS, 3, 3) float32."""
-    codes, matrices = [], []
-    for index in tqdm(range(len(data)), "Encoding", unit="object", mininterval=10):
-        extents = np.abs(data.surface_positions[index]).max(axis=0).astype(np.float32)
-        views = torch.from_numpy(draw_views(extents, np.random.default_rng([1, index]))).to(device)
+    codes = []
+    variants = variants_of(data)
+    for index, of_object in enumerate(tqdm(variants, "Encoding", unit="object", mininterval=10)):
+        matrices = torch.from_numpy(of_object.matrices).to(device)
         grid = torch.from_numpy(grids[index].astype(np.float32) / 127).to(device)
-        moved = torch.cat([grid[None], grid.flip(0)[None], transformed(grid.expand(2, -1, -1, -1), views[2:])])
-        codes.append(model.encode(moved).short().cpu())
-        matrices.append(views.cpu().numpy())
-    return torch.stack(codes), np.stack(matrices)
+        codes.append(model.encode(stretched(grid, matrices.diagonal(dim1=1, dim2=2))).short().cpu())
+    return torch.stack(codes), np.stack([of_object.matrices for of_object in variants])
 
 
 class CodeSampler:
