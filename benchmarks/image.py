@@ -40,7 +40,7 @@ from backend.data.view_packing import pack_views
 from backend.errors import InputError, MachineError
 from backend.meshing.validity import is_watertight
 from benchmarks.image_floors import Floors, surface_in_norm
-from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity, surface_of
+from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity
 from benchmarks.shape_clouds import TrainingShapes
 
 PICTURE_SIZE = 128
@@ -132,8 +132,7 @@ def floor(case: Case, name: str, floors: Floors, truth: Surface) -> Surface:
 
 def measure(case: Case, method: str, floors: Floors, iterations: int | None = None) -> Figures:
     """One method, or floor, on one case."""
-    known = surface_of(case.shape)
-    truth = surface_in_norm(known.vertices.numpy(), known.faces.numpy(), known.half_thickness)
+    truth = surface_in_norm(case.shape.vertices, case.shape.faces)
     if method in FLOORS:
         return Figures(case.name, method, fidelity(floor(case, method, floors, truth), truth))
     surface, watertight, seconds = made(case, method, iterations)

@@ -10,7 +10,7 @@ from backend.data.sampling import SURFACE_POINTS
 from backend.data.surface import sample_surface
 from backend.errors import InputError
 from backend.meshing.marching_cubes import marching_cubes
-from benchmarks.reconstruction_fidelity import Surface, surface_of
+from benchmarks.reconstruction_fidelity import Surface
 from benchmarks.shape_clouds import TrainingShapes, cloud
 
 HALF_EXTENT = 0.9
@@ -23,12 +23,12 @@ def normalized(vertices: np.ndarray) -> np.ndarray:
     return (vertices - (low + high) / 2) * (2 * HALF_EXTENT / float((high - low).max()))
 
 
-def surface_in_norm(vertices: np.ndarray, faces: np.ndarray, half_thickness: float = 0.0) -> Surface:
+def surface_in_norm(vertices: np.ndarray, faces: np.ndarray) -> Surface:
     """A mesh, normalized; without the vertices that no face uses."""
     used = np.unique(faces)
     places = np.zeros((len(vertices), 3))
     places[used] = normalized(np.asarray(vertices, np.float64)[used])
-    return Surface.of(places, faces, half_thickness)
+    return Surface.of(places, faces)
 
 
 class Floors:
@@ -59,14 +59,14 @@ class Floors:
 
     def nearest_by_shape(self, truth: Surface) -> Surface:
         """The training shape that is truly nearest, in Chamfer-L1, as it stands."""
-        vertices, faces = truth.vertices.numpy(), truth.faces.numpy()
+        vertices, faces = np.asarray(truth.vertices), np.asarray(truth.faces)
         points = sample_surface(vertices, faces, SURFACE_POINTS, np.random.default_rng(0)).positions
         indices, _ = self.shapes.nearest(cloud(points, np.zeros_like(points, np.uint8)).positions)
         return self._shape(int(indices[0]))
 
     def _shape(self, index: int) -> Surface:
-        found = surface_of(self.source[index])
-        return surface_in_norm(found.vertices.numpy(), found.faces.numpy(), found.half_thickness)
+        found = self.source[index]
+        return surface_in_norm(found.vertices, found.faces)
 
 
 def _signature(pictures: np.ndarray) -> np.ndarray:
