@@ -17,16 +17,18 @@ SHORT = RefinementConfig(steps=12, rate=0.05, batch=600)
 
 
 @pytest.fixture
-def decoder() -> Decoder:
-    torch.manual_seed(0)
-    made = Decoder(TINY).requires_grad_(False)
-    made.distance[-1].weight *= 20  # as far from flat as a trained one
-    return made
+def latent() -> torch.Tensor:
+    return torch.randn(4, 8, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
-def latent() -> torch.Tensor:
-    return torch.randn(4, 8, 8, 8, generator=torch.Generator().manual_seed(1))
+def decoder(latent: torch.Tensor) -> Decoder:
+    torch.manual_seed(0)
+    made = Decoder(TINY).requires_grad_(False)
+    made.distance[-1].weight *= 20  # as far from flat as a trained one
+    places = torch.rand(1, 1000, 3, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    made.distance[-1].bias -= made.signed_distance(made.grids(latent[None]), places).median() * 10  # half is inside
+    return made
 
 
 def evidence_of(decoder: Decoder, latent: torch.Tensor) -> Evidence:
