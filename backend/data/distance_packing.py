@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from .archive import Archive
 from .distance_grids import RESOLUTION, distance_grid
 from .model_folder import open_data
+from .object_pool import object_pool
 from .volume import Volume
 
 
@@ -31,7 +31,7 @@ def pack_distance_grids(source: Path, folder: Path, *, processes: int | None = N
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
         grids = np.lib.format.open_memmap(unfinished, "w+", np.int8, (len(archive), *[RESOLUTION] * 3))
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        with object_pool(processes) as pool:
             work = pool.map(partial(_grid, archive), range(len(archive)), chunksize=4)
             for index, grid in enumerate(tqdm(work, "Distances", len(archive), unit="object", mininterval=10)):
                 grids[index] = grid

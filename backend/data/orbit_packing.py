@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..errors import InputError
 from ..representations.cameras import FIELD_OF_VIEW, Cameras
 from .archive import Archive, DataObject
 from .model_folder import open_data
+from .object_pool import object_pool
 from .rendering import Camera, Light, corner_normals_of, random_light, render
 
 SIZE = 64
@@ -113,7 +113,7 @@ def pack_orbits(source: Path, folder: Path, *, seed: int = 6, processes: int | N
         folder.mkdir(parents=True, exist_ok=True)
         archive = open_data(source, folder)
         arrays: dict[str, np.memmap] = {}
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        with object_pool(processes) as pool:
             work = pool.map(partial(_views, archive, seed), range(len(archive)), chunksize=4)
             for index, parts in enumerate(tqdm(work, "Rendering", len(archive), unit="object", mininterval=10)):
                 for name, part in zip(QUANTITIES, parts, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from .archive import Archive
 from .model_folder import open_data
+from .object_pool import object_pool
 from .sampling import QUERY_POINTS, SURFACE_POINTS, ShapeSamples, sample_shape
 
 LAYOUT = {
@@ -67,7 +67,7 @@ def pack(source: Path, folder: Path, *, seed: int = 0, processes: int | None = N
             for name, (shape, dtype) in LAYOUT.items()
         }
         records = []
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        with object_pool(processes) as pool:
             work = pool.map(partial(_samples, archive, seed), range(len(archive)), chunksize=4)
             for index, (samples, has_color) in enumerate(tqdm(work, "Packing", len(archive), unit="object")):
                 for field in fields(samples):

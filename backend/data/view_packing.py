@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from .archive import Archive
 from .model_folder import open_data
+from .object_pool import object_pool
 from .packing import open_packed
 from .rendering import VIEW_SIZE, render_views
 
@@ -40,7 +40,7 @@ def pack_views(source: Path, folder: Path, *, seed: int = 5, processes: int | No
         unfinished = done.with_suffix(".unfinished")
         shape = (len(archive), VIEWS_PER_OBJECT, VIEW_SIZE, VIEW_SIZE, 4)
         views = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        with object_pool(processes) as pool:
             work = pool.map(partial(_views, archive, seed), range(len(archive)), chunksize=4)
             for index, pictures in enumerate(tqdm(work, "Rendering", len(archive), unit="object", mininterval=10)):
                 views[index] = pictures

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -217,13 +216,15 @@ def test_a_slider_with_nothing_to_blend_says_so_in_the_panel(session, shown):
 
 
 def test_the_panel_has_sliders_for_what_is_selected(session, addon):
-    from tests.addon.test_panels import Layout
+    from tests.addon.test_panels import Layout, stand_in
 
     session.health._health = addon("runtime").Health(True, "Ready: Python 3.11 on cpu.")
 
     def drawn():
         layout = Layout()
-        addon("panels").GEN3D_PT_interpolation.draw(SimpleNamespace(layout=layout), bpy.context)
+        panel = stand_in(addon("panels").GEN3D_PT_interpolation)
+        panel.layout = layout
+        panel.draw(bpy.context)
         return layout
 
     select(add_cube("One"))
