@@ -37,7 +37,7 @@ PROPORTION_WORDS = {
 }
 """Word → which of `proportions` it is about, and whether that is larger or smaller."""
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "beige", "black", "white", "grey")
-COLOR_WORDS = {**{name: name for name in COLORS}, "gray": "grey", "wooden": "brown", "golden": "yellow"}
+COLOR_WORDS = {**{name: name for name in COLORS}, "gray": "grey", "golden": "yellow"}
 """Word → the name that `color_word` gives to such a colour."""
 ENOUGH = math.log(1.5)
 """The logarithm of a proportion's ratio to the others' median beyond which it is obeyed as well as can be."""
