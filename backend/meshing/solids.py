@@ -27,20 +27,23 @@ def keep_solids(
     a, b, c = (vertices[faces] - vertices[faces].mean(axis=(0, 1))).astype(np.float64).transpose(1, 0, 2)
     volume = np.bincount(part, np.einsum("fi,fi->f", a, np.cross(b, c)) / 6)
     largest_first = np.argsort(-volume, kind="stable")
-    kept: list[int] = []
+    order = np.argsort(part, kind="stable")
+    triangles = vertices[faces[order]]
+    start = np.searchsorted(part[order], np.arange(len(volume) + 1))
+    low = np.minimum.reduceat(triangles.min(axis=1), start[:-1])
+    high = np.maximum.reduceat(triangles.max(axis=1), start[:-1])
+    is_kept = np.zeros(len(volume), bool)
     for index in largest_first[volume[largest_first] > max(smallest_share * volume.max(initial=0), 0)]:
-        if len(kept) == most:
+        if is_kept.sum() == most:
             break
-        point = vertices[faces[np.argmax(part == index), 0]]
-        if not any(_encloses(vertices[faces[part == other]], point) for other in kept):
-            kept.append(int(index))
-    return without_unused_vertices(vertices, faces[np.isin(part, kept)])
+        point = triangles[start[index], 0]
+        around = np.flatnonzero(is_kept & (low <= point).all(axis=1) & (point <= high).all(axis=1))
+        is_kept[index] = not any(_encloses(triangles[start[other] : start[other + 1]], point) for other in around)
+    return without_unused_vertices(vertices, faces[is_kept[part]])
 
 
 def _encloses(triangles: np.ndarray, point: np.ndarray) -> bool:
     """Whether a closed outward surface (F, 3, 3) winds around a point (solid angles: Van Oosterom & Strackee 1983)."""
-    if (point < triangles.min(axis=(0, 1))).any() or (point > triangles.max(axis=(0, 1))).any():
-        return False
     a, b, c = (triangles.astype(np.float64) - point).transpose(1, 0, 2)
     la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
     dots = [np.einsum("fi,fi->f", one, other) for one, other in ((a, b), (b, c), (c, a))]
