@@ -18,9 +18,9 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,10 @@ def rows_of(work: Work, tasks: Sequence[tuple[int, str]], out: Path, processes: 
     done = {tuple(row["case"]): row for row in map(json.loads, lines) if row["settings"] == settings}
     left = [task for task in tasks if task not in done]
     with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes) as pool:
-        for task, row in zip(left, pool.map(partial(measured, work), left), strict=True):
+        begun = {pool.submit(measured, work, task): task for task in left}
+        # As they come: a slow case keeps no other from being written down.
+        for future in as_completed(begun):
+            task, row = begun[future], future.result()
             done[task] = {**row, "case": task, "settings": settings}
             print(json.dumps(done[task], ensure_ascii=False), file=file, flush=True)
             print(f"{len(done)} of {len(tasks)}: {row['object']}, {row['mask']}", file=sys.stderr, flush=True)

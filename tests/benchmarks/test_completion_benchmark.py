@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 import trimesh
@@ -85,16 +87,14 @@ def test_a_stopped_run_goes_on_with_the_rows_that_are_there(tmp_path, monkeypatc
         def __exit__(self, *_):
             pass
 
-        def map(self, _function, tasks):
-            for index, mask in tasks:
-                with counted.open("a") as file:
-                    print(index, mask, file=file)
-                yield {
-                    "object": f"o{index}",
-                    "mask": mask,
-                    "figures": {"floor": {"UHD": index}},
-                    "seconds": {"floor": 1},
-                }
+        def submit(self, _function, _work, task):
+            index, mask = task
+            with counted.open("a") as file:
+                print(index, mask, file=file)
+            figures = {"floor": {"UHD": index}}
+            future: Future = Future()
+            future.set_result({"object": f"o{index}", "mask": mask, "figures": figures, "seconds": {"floor": 1}})
+            return future
 
     monkeypatch.setattr(completion, "ProcessPoolExecutor", Here)
     work = completion.Work(tmp_path, None, 1, (), 2, 32, None)
