@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ..models.view_diffusion import SIZE, ViewConditions, ViewDiffusion
 from ..representations.cameras import Cameras
 
 
-class _ViewModelPrior:
+class _ViewModelPrior(ABC):
     """What both have in common; subclasses say what the network is told."""
 
     def __init__(self, network: ViewDiffusion) -> None:
@@ -48,8 +49,8 @@ class _ViewModelPrior:
         other.network = network
         return other
 
-    def _conditions(self, cameras: Cameras) -> ViewConditions:
-        raise NotImplementedError
+    @abstractmethod
+    def _conditions(self, cameras: Cameras) -> ViewConditions: ...
 
 
 class ViewPrior(_ViewModelPrior):
