@@ -19,7 +19,7 @@ from .lanes import (
     root_of,
     store,
 )
-from .threads import parallel_for
+from .threads import Work, parallel_for_with
 
 ROWS = 8  # targets are laid out in 8 rows, so that a minimum by column needs no reduction across lanes
 PRICE, VALUE = 3, 4  # layers of the board, see `auction`
@@ -185,20 +185,19 @@ def _assign(  # type: ignore[no-untyped-def]
 ):
     """Fill assignment and lower_bound for the pairs first … last - 1 of a and b (B, N, 3); arrays: see `auction`."""
     n = a.shape[1]
+    columns = board.shape[2]
     for pair in range(first, last):
-        layers = board[pair]
-        columns = layers.shape[2]
         for j in range(ROWS * columns):
             r, c = j // columns, j % columns
             for axis in range(3):
-                layers[axis, r, c] = b[pair, min(j, n - 1), axis]
-            layers[PRICE, r, c] = NOTHING if j < n else UNREACHABLE
-            owner[pair, j] = -1
+                board[axis, r, c] = b[pair, min(j, n - 1), axis]
+            board[PRICE, r, c] = NOTHING if j < n else UNREACHABLE
+            owner[j] = -1
         # The first eps: the mean cost of the pairs as given tells the scale of the clouds.
         total = most = np.float64(0)
         for i in range(n):
-            whole[pair, 0, i], whole[pair, 1, i] = 0, -1
-            real[pair, 0, i] = NOTHING
+            whole[0, i], whole[1, i] = 0, -1
+            real[0, i] = NOTHING
             squared = np.float64(0)
             for axis in range(3):
                 step = np.float64(a[pair, i, axis]) - np.float64(b[pair, i, axis])
@@ -207,23 +206,23 @@ def _assign(  # type: ignore[no-untyped-def]
             total += cost
             most = max(most, cost)
         _, lower = _auction(
-            a[pair], plain, epsilon, total / n * FIRST_STEP, most, layers, column[pair], kept_target[pair],
-            kept_cost[pair], whole[pair], real[pair], owner[pair],
+            a[pair], plain, epsilon, total / n * FIRST_STEP, most, board, column, kept_target, kept_cost, whole, real,
+            owner,
         )  # fmt: skip
         for i in range(n):
-            assignment[pair, i] = whole[pair, 1, i]
+            assignment[pair, i] = whole[1, i]
         lower_bound[pair] = lower / n
 
 
 def auction(
     a: np.ndarray, b: np.ndarray, plain: bool, epsilon: float, assignment: np.ndarray, lower_bound: np.ndarray
 ) -> None:
-    """Assign the points of a (B, N, 3) to those of b (B, N, 3), float32, one to one; a thread for each pair of clouds.
+    """Assign the points of a (B, N, 3) to those of b (B, N, 3), float32, one to one; each pair of clouds on one thread.
 
     plain: the cost is the distance, else its square. epsilon: stop once the total is proven to be within 1 + epsilon of
     the optimum. Fills assignment (B, N) int64 and lower_bound (B,) float64, of the optimum's mean cost.
 
-    The auction of each pair works in
+    A thread works on one pair after the other in
     board (5, ROWS, columns) float32: x, y, z of the targets, their prices, and cost plus price for one bidder;
     column (columns,) float32: the least of each column of the board;
     kept_target (N, KEPT) int32, kept_cost (N, KEPT) float32: each bidder's list;
@@ -233,10 +232,12 @@ def auction(
     """
     pairs, n = a.shape[:2]
     columns = -(-n // (ROWS * LANES)) * LANES
-    work = _assign.on(
-        a, b, plain, float(epsilon), np.empty((pairs, 5, ROWS, columns), np.float32),
-        np.empty((pairs, columns), np.float32), np.empty((pairs, n, KEPT), np.int32),
-        np.empty((pairs, n, KEPT), np.float32), np.empty((pairs, 3, n), np.int64), np.empty((pairs, 3, n), np.float32),
-        np.empty((pairs, ROWS * columns), np.int64), assignment, lower_bound,
-    )  # fmt: skip
-    parallel_for(work, pairs)
+
+    def on_a_thread() -> Work:
+        return _assign.on(
+            a, b, plain, float(epsilon), np.empty((5, ROWS, columns), np.float32), np.empty(columns, np.float32),
+            np.empty((n, KEPT), np.int32), np.empty((n, KEPT), np.float32), np.empty((3, n), np.int64),
+            np.empty((3, n), np.float32), np.empty(ROWS * columns, np.int64), assignment, lower_bound,
+        )  # fmt: skip
+
+    parallel_for_with(on_a_thread, pairs)

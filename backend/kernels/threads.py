@@ -13,6 +13,7 @@ from itertools import accumulate
 
 import torch
 
+Work = Callable[[int, int], None]
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -22,22 +23,28 @@ def thread_count() -> int:
     return torch.get_num_threads()
 
 
-def parallel_for(work: Callable[[int, int], None], count: int, grain: int = 1) -> None:
+def parallel_for(work: Work, count: int, grain: int = 1) -> None:
     """Call work(start, stop) over ranges that cover range(count), on several threads, and wait for all of them.
 
     grain: the smallest range worth a call. Ranges are handed out as threads become free, so uneven ones balance.
     An exception in any range is raised here after the running ranges have ended.
     """
+    parallel_for_with(lambda: work, count, grain)
+
+
+def parallel_for_with(prepare: Callable[[], Work], count: int, grain: int = 1) -> None:
+    """`parallel_for` with work that `prepare` makes anew for each thread, so that each has its own room to work in."""
     threads = thread_count()
     step = max(grain, -(-count // (4 * threads))) if threads > 1 else max(count, 1)
     ranges = deque((start, min(start + step, count)) for start in range(0, count, step))
     helpers = min(threads, len(ranges)) - 1
     if helpers < 1:
-        _drain(work, ranges)
+        _drain(prepare(), ranges)
         return
-    futures = [_shared_pool().submit(_drain, work, ranges) for _ in range(helpers)]
+    own, *others = [prepare() for _ in range(helpers + 1)]
+    futures = [_shared_pool().submit(_drain, work, ranges) for work in others]
     try:
-        _drain(work, ranges)
+        _drain(own, ranges)
     finally:
         ranges.clear()
         running = [future for future in futures if not future.cancel()]
@@ -46,7 +53,7 @@ def parallel_for(work: Callable[[int, int], None], count: int, grain: int = 1) -
         future.result()
 
 
-def parallel_for_each(works: list[tuple[Callable[[int, int], None], int]], grain: int = 1) -> None:
+def parallel_for_each(works: list[tuple[Work, int]], grain: int = 1) -> None:
     """`parallel_for` over several pieces of work with their counts, which share the threads."""
     ends = list(accumulate(count for _, count in works))
 
@@ -59,7 +66,7 @@ def parallel_for_each(works: list[tuple[Callable[[int, int], None], int]], grain
     parallel_for(work_on, ends[-1], grain)
 
 
-def _drain(work: Callable[[int, int], None], ranges: deque[tuple[int, int]]) -> None:
+def _drain(work: Work, ranges: deque[tuple[int, int]]) -> None:
     """Take ranges until none is left; a deque's popleft is atomic, so each range is taken once."""
     while ranges:
         try:
