@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from .auction_cpu import auction
-from .chamfer import root
 from .checks import check_cloud, check_same_batch, check_same_device
 from .devices import computing_device
 from .nearest import as_array
@@ -54,9 +53,9 @@ def earth_movers_distance(
     if not LEAST_EPSILON <= epsilon <= MOST_EPSILON:
         raise ValueError(f"epsilon must lie between {LEAST_EPSILON} and {MOST_EPSILON}, not {epsilon}.")
     assignment, lower_bound = _assign(a, b, epsilon, squared)
-    matched = torch.gather(b, 1, assignment[..., None].expand(-1, -1, 3))
-    costs = (a - matched).square().sum(2)
-    return EarthMovers((costs if squared else root(costs)).mean(1), assignment, lower_bound)
+    moves = a - torch.gather(b, 1, assignment[..., None].expand(-1, -1, 3))
+    costs = moves.square().sum(2) if squared else torch.linalg.vector_norm(moves, dim=2)
+    return EarthMovers(costs.mean(1), assignment, lower_bound)
 
 
 def _assign(a: torch.Tensor, b: torch.Tensor, epsilon: float, squared: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 
 import torch
@@ -39,18 +39,17 @@ def parallel_for_with(prepare: Callable[[], Work], count: int, grain: int = 1) -
     ranges = deque((start, min(start + step, count)) for start in range(0, count, step))
     helpers = min(threads, len(ranges)) - 1
     if helpers < 1:
-        _drain(prepare(), ranges)
+        _drain(prepare, ranges)
         return
-    own, *others = [prepare() for _ in range(helpers + 1)]
-    futures = [_shared_pool().submit(_drain, work, ranges) for work in others]
+    futures = [_shared_pool().submit(_drain, prepare, ranges) for _ in range(helpers)]
     try:
-        _drain(own, ranges)
+        _drain(prepare, ranges)
     finally:
         ranges.clear()
         running = [future for future in futures if not future.cancel()]
-        wait(running)
-    for future in running:
-        future.result()
+        failures = [failure for future in running if (failure := future.exception())]
+    if failures:
+        raise failures[0]
 
 
 def parallel_for_each(works: list[tuple[Work, int]], grain: int = 1) -> None:
@@ -66,8 +65,9 @@ def parallel_for_each(works: list[tuple[Work, int]], grain: int = 1) -> None:
     parallel_for(work_on, ends[-1], grain)
 
 
-def _drain(work: Work, ranges: deque[tuple[int, int]]) -> None:
+def _drain(prepare: Callable[[], Work], ranges: deque[tuple[int, int]]) -> None:
     """Take ranges until none is left; a deque's popleft is atomic, so each range is taken once."""
+    work = prepare()
     while ranges:
         try:
             start, stop = ranges.popleft()
