@@ -122,3 +122,12 @@ def frustum_places(points: Tensor, window: Tensor, elevation: Tensor) -> Tensor:
     across = seen[..., :2] / (depth * math.tan(seen_by.field_of_view / 2))
     across = (across - window[:, None, :2]) / window[:, None, 2:].exp()
     return torch.cat([across, (depth - RADIUS) / FRAMED], dim=-1)
+
+
+def frustum_points(places: Tensor, window: Tensor, elevation: Tensor) -> Tensor:
+    """What `frustum_places` gives these places (B, N, 3) for: points of model space."""
+    seen_by = Cameras.framing(torch.zeros_like(elevation), elevation)
+    depth = places[..., 2:] * FRAMED + RADIUS
+    across = places[..., :2] * window[:, None, 2:].exp() + window[:, None, :2]
+    seen = torch.cat([across * depth * math.tan(seen_by.field_of_view / 2), depth], dim=-1)
+    return seen @ seen_by.rotations + seen_by.origins[:, None]

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.captions import main_colors, sentences
+from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.orbit_packing import OrbitViews, pack_orbits
 from ..models.noise_schedule import noised, signal_and_noise
@@ -30,12 +31,13 @@ from ..representations.cameras import Cameras
 from ..weights.bundled import FOLDER, VIEWS, save_weights
 from .card import ViewsReport, write_views_card
 from .loop import Schedule, save_whole, train
+from .view_occupancy import occupancy_loss, taken_cells
 from .view_samples import SHOWN_OBJECTS, as_images, sampled_views
 
 VIEWS_OF_PICTURE = 3
 """That teach a picture's volume; the first DENOISED of them teach the denoiser, too."""
 DENOISED = 1
-DESCRIBED = 0.5
+DESCRIBED = 0.25
 """Samples with a sentence for each with a picture."""
 SENTENCES = 4
 SENTENCE_DROPPED = 0.2
@@ -45,6 +47,9 @@ BACKGROUND_WEIGHT = 0.3
 MOST_SIGNAL = 5.0
 """The greatest weight of a sample by its signal-to-noise ratio; the least is 1."""
 WINDOW_WEIGHT = 10.0
+OCCUPANCY_WEIGHT = 0.3
+FROM_NOISE = 0.25
+"""Of the samples: at time 1, where sampling begins, and where one step gives the mean of all likely views."""
 
 CONFIGURATIONS = {
     "small": (
@@ -61,8 +66,9 @@ CONFIGURATIONS = {
 @dataclass
 class ViewBatch:
     """P pictures (P, 4, 64, 64) with their cameras' elevation (P,) and windows (P, 3), as `view_volume` knows them;
-    VIEWS_OF_PICTURE views of each, (P · T, 4, 64, 64), by cameras relative to the picture's; and described views
-    (Q, 4, 64, 64) by cameras relative to the front, with embeddings (Q, 384), of which `silent` (Q,) are not told."""
+    the cells of their volumes that the objects take, taken (P, D, H, W); VIEWS_OF_PICTURE views of each, (P · T, 4, 64,
+    64), by cameras relative to the picture's; and described views (Q, 4, 64, 64) by cameras relative to the front, with
+    embeddings (Q, 384), of which `silent` (Q,) are not told."""
 
     pictures: Tensor
     elevation: Tensor
@@ -73,6 +79,7 @@ class ViewBatch:
     described_cameras: Cameras
     embeddings: Tensor
     silent: Tensor
+    taken: Tensor
 
 
 def describe(views: OrbitViews, encoder: TextEncoder, path: Path) -> tuple[Tensor, np.ndarray]:
@@ -97,8 +104,10 @@ def describe(views: OrbitViews, encoder: TextEncoder, path: Path) -> tuple[Tenso
 class ViewSampler:
     """Draws batches of objects that are not held out, rare classes more often than their share, half mirrored."""
 
-    def __init__(self, views: OrbitViews, embeddings: Tensor, whose: np.ndarray, device: torch.device) -> None:
-        self.views, self.embeddings, self.whose, self.device = views, embeddings, whose, device
+    def __init__(
+        self, views: OrbitViews, grids: np.ndarray, embeddings: Tensor, whose: np.ndarray, device: torch.device
+    ) -> None:
+        self.views, self.grids, self.embeddings, self.whose, self.device = views, grids, embeddings, whose, device
         names = [record["class"] for record in views.records]
         weight = np.array([names.count(name) ** -0.5 for name in names])
         weight[held_out(views.records)] = 0
@@ -114,6 +123,13 @@ class ViewSampler:
         windows = views.windows[objects, chosen].copy()
         windows[:, 0] *= np.where(mirrored, -1, 1)
         windows[:, 2] = np.log(windows[:, 2])
+        taken = taken_cells(
+            torch.from_numpy(self.grids[objects]),
+            torch.from_numpy(angles[:, 0]),
+            torch.from_numpy(angles[:, 1]),
+            torch.from_numpy(windows),
+            torch.from_numpy(mirrored),
+        )
         each = np.repeat(objects, VIEWS_OF_PICTURE), targets.ravel()
         target_angles = views.target_angles[each]
         turn = target_angles[:, 0] - np.repeat(angles[:, 0], VIEWS_OF_PICTURE)
@@ -135,6 +151,7 @@ class ViewSampler:
             self._cameras(shown_angles[:, 0], shown_angles[:, 1], described_mirrored),
             embeddings.to(device),
             torch.from_numpy(generator.random(len(described)) < SENTENCE_DROPPED).to(device),
+            taken.to(device),
         )
 
     def _objects(self, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +185,7 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     conditions = ViewConditions.joined([of_pictures.of(denoised), of_sentences])
     data = torch.cat([batch.views[denoised], batch.described])
     noise, time = torch.randn_like(data), torch.rand(len(data), device=device)
+    time = torch.where(torch.rand_like(time) < FROM_NOISE, 1.0, time)
     signal, deviation = signal_and_noise(time)
     weight = (signal / deviation).square().clamp(1, MOST_SIGNAL)[:, None, None, None]
     weight = weight * (BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5))
@@ -175,6 +193,7 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     return {
         "denoising": (weight * error).mean(),
         "volume": (over_white(of_pictures.seen) - functional.avg_pool2d(batch.views, 2)).square().mean(),
+        "occupancy": OCCUPANCY_WEIGHT * occupancy_loss(encoded.volume[..., 0], batch.taken),
         "window": WINDOW_WEIGHT * (encoded.window - batch.windows).square().mean(),
     }
 
@@ -194,10 +213,11 @@ def main(arguments: list[str] | None = None) -> None:
         schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     views = pack_orbits(options.data, options.out / f"orbits_{options.data.stem}")
+    grids = pack_distance_grids(options.data, options.out / f"packed_{options.data.stem}")
     folder = options.out / "view_diffusion"
     folder.mkdir(parents=True, exist_ok=True)
     encoder = TextEncoder(device)
-    sampler = ViewSampler(views, *describe(views, encoder, folder / f"sentences_{options.data.stem}.pt"), device)
+    sampler = ViewSampler(views, grids, *describe(views, encoder, folder / f"sentences_{options.data.stem}.pt"), device)
     shown = np.flatnonzero(held_out(views.records))[:: max(1, int(held_out(views.records).sum()) // SHOWN_OBJECTS)]
 
     def samples(model: ViewDiffusion) -> np.ndarray:

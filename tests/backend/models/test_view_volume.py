@@ -9,7 +9,7 @@ import torch
 
 from backend.kernels.volume_rendering import CHANNELS
 from backend.models.view_diffusion import over_white
-from backend.models.view_volume import DEPTH, RESOLUTION, EncodedPicture, composite, frustum_places
+from backend.models.view_volume import DEPTH, RESOLUTION, EncodedPicture, composite, frustum_places, frustum_points
 from backend.representations.cameras import Cameras
 
 ELEVATION = torch.tensor([0.3])
@@ -56,6 +56,12 @@ def test_the_window_is_what_the_frustum_is_cut_to() -> None:
     point = camera.origins[0] + corner @ camera.rotations[0]
     places = frustum_places(point[None, None], WINDOW, ELEVATION)
     torch.testing.assert_close(places[0, 0], torch.tensor([1.0, -1.0, 0.0]), rtol=0, atol=1e-5)
+
+
+def test_places_and_points_are_inverse() -> None:
+    places = torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    points = frustum_points(places, WINDOW, ELEVATION)
+    torch.testing.assert_close(frustum_places(points, WINDOW, ELEVATION), places, rtol=0, atol=1e-5)
 
 
 def test_what_nothing_covers_is_white() -> None:

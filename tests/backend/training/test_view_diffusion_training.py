@@ -7,15 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from backend.data.distance_packing import pack_distance_grids
 from backend.data.orbit_packing import OrbitViews, pack_orbits
+from backend.kernels.volume_rendering import CHANNELS
 from backend.models.novel_views import NovelViews
 from backend.models.text_encoder import TextEncoder
 from backend.models.view_diffusion import ViewDiffusion, ViewDiffusionConfig
+from backend.models.view_volume import EncodedPicture, composite
 from backend.representations.cameras import Cameras
 from backend.training import loop, view_diffusion
 from backend.training.loop import Schedule
 from backend.training.view_diffusion import VIEWS_OF_PICTURE, ViewSampler, describe, losses_of
+from backend.training.view_occupancy import CELL_DEPTH, occupancy_loss
 from backend.training.view_samples import as_images
 
 TINY = ViewDiffusionConfig(encoder=(8, 32, 32), denoiser=(8, 32, 32), vector=16)
@@ -29,9 +34,10 @@ def views(tmp_path_factory: pytest.TempPathFactory, write_archive) -> OrbitViews
 
 
 @pytest.fixture(scope="module")
-def sampler(views: OrbitViews, tmp_path_factory: pytest.TempPathFactory) -> ViewSampler:
-    path = tmp_path_factory.mktemp("sentences") / "sentences.pt"
-    return ViewSampler(views, *describe(views, TextEncoder(), path), CPU)
+def sampler(views: OrbitViews, tmp_path_factory: pytest.TempPathFactory, write_archive) -> ViewSampler:
+    folder = tmp_path_factory.mktemp("sentences")
+    grids = pack_distance_grids(write_archive(folder / "tiny.zip"), folder / "packed", processes=1)
+    return ViewSampler(views, grids, *describe(views, TextEncoder(), folder / "sentences.pt"), CPU)
 
 
 def test_a_mirrored_batch_is_the_mirrored_object(sampler: ViewSampler, views: OrbitViews) -> None:
@@ -56,6 +62,32 @@ def test_a_mirrored_batch_is_the_mirrored_object(sampler: ViewSampler, views: Or
         turn = sign * (target_angles[same, 0] - angles[found, 0])
         assert batch.cameras.azimuth[view].item() == pytest.approx(turn, abs=1e-5)
     assert 0 < mirrored < 16
+
+
+def test_the_taken_cells_look_like_the_object_from_every_side(sampler: ViewSampler) -> None:
+    """Also where pictures are mirrored: half of them are."""
+    batch = sampler(np.random.default_rng(0), 16)
+    volume = torch.zeros(*batch.taken.shape, CHANNELS)
+    outline = functional.avg_pool2d(batch.views[:, 3], 2) > 0
+    overlaps = []
+    for taken in (batch.taken, batch.taken.flip(3)):
+        volume[..., 0] = 60.0 * taken
+        encoded = EncodedPicture(volume, batch.windows, torch.zeros(1), torch.zeros(1))
+        seen = composite(encoded, batch.windows, batch.elevation, batch.cameras)[:, 0] > 0.5
+        overlaps.append((seen & outline).sum((1, 2)) / (seen | outline).sum((1, 2)))
+    right, mirrored = overlaps
+    assert right.mean() > 0.7 and (right > 0.5).float().mean() > 0.9, right
+    assert mirrored.mean() < right.mean() - 0.1, mirrored
+
+
+def test_opacity_as_taken_costs_least() -> None:
+    taken = torch.rand(2, 4, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    right, wrong = torch.where(taken, 1e3, 0.0), torch.where(taken, 0.0, 1e3)
+    assert occupancy_loss(right, taken) < 1e-6 < 1 < occupancy_loss(wrong, taken)
+    density = torch.full(taken.shape, 1.7)
+    opacity = -torch.expm1(-density.double() * CELL_DEPTH)
+    wanted = functional.binary_cross_entropy(opacity, taken.double())
+    torch.testing.assert_close(occupancy_loss(density, taken).double(), wanted)
 
 
 def test_a_few_steps_lower_every_loss(sampler: ViewSampler) -> None:
