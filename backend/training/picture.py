@@ -29,7 +29,8 @@ def loss_curves(steps: Sequence[float], losses: Mapping[str, Sequence[float]]) -
             draw.text((MARGIN, y - 11), f"1e{power}", fill=(150, 150, 150))
     for row, (color, (name, curve)) in enumerate(zip(COLORS, values.items(), strict=False)):
         heights = [_height(float(value), low, high) for value in curve]
-        draw.line(list(zip(across.tolist(), heights, strict=True)), fill=color, width=2)
+        # A loss that came later than others has the last of the steps.
+        draw.line(list(zip(across[-len(heights) :].tolist(), heights, strict=True)), fill=color, width=2)
         draw.text((WIDTH - 180, MARGIN + 14 * row), f"{name} {losses[name][-1]:.4g}", fill=color)
     draw.text((WIDTH - 180, HEIGHT - 2 * MARGIN), f"step {steps[-1]:.0f}", fill=(90, 90, 90))
     return image

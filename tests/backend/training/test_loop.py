@@ -213,3 +213,10 @@ def test_curves_fall_as_losses_do() -> None:
     line = red[red[:, 1] < loop_picture.WIDTH - 190]
     first, last = line[line[:, 1] == line[:, 1].min()][:, 0].mean(), line[line[:, 1] == line[:, 1].max()][:, 0].mean()
     assert first < last, "row 0 is the top"
+
+
+def test_a_loss_that_came_later_has_the_last_steps() -> None:
+    """A run goes on from its checkpoint with another loss beside the old ones."""
+    image = np.asarray(loop_picture.loss_curves([10, 20, 30], {"flow": [1.0, 0.1, 0.01], "later": [0.1, 0.01]}))
+    later = np.argwhere((image == loop_picture.COLORS[1]).all(axis=2))
+    assert later[:, 1].min() == pytest.approx(loop_picture.WIDTH / 2, abs=2)
