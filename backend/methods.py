@@ -168,7 +168,7 @@ MIRROR = Parameter(
     "mirror",
     "Mirror",
     "Where what is known is symmetric, or one side of a thing is unknown, take the mirror image for what is unknown; "
-    "where that is only likely, every fourth sample does without",
+    "where that is doubtful, every fourth sample does without",
     "bool",
     True,
 )

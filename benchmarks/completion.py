@@ -34,14 +34,14 @@ from backend.data.archive import Archive, DataObject
 from backend.errors import InputError, MachineError
 from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
-from backend.meshing.join_original import join_original
+from backend.meshing.join_original import Mirror, join_original
 from backend.meshing.mesh_from_field import surface_from_field
 from backend.methods import methods_of
 from backend.metrics import chamfer_l1, f_score, total_mutual_difference, unidirectional_hausdorff_distance
 from backend.models.observation import observe
-from backend.models.symmetry import completed_by_symmetry
+from backend.models.symmetry import plane_of_sample, with_mirror_image
 from backend.tasks.loaded_models import completer
-from backend.tasks.shape_completion import OF_ALL_METHODS, completed_field, frame, told_by_symmetry
+from backend.tasks.shape_completion import OF_ALL_METHODS, completed_field, frame, mirror_of, told_by_symmetry
 from benchmarks.completion_cases import MASKS, Case, floors, make_case, nearest_colors, points_on
 from benchmarks.pictures import picture
 
@@ -73,8 +73,16 @@ class Work:
     pictures: Path | None
 
 
-def completions(case: Case, method: str, samples: int, detail: int) -> list[Mesh]:
-    """The shapes that a method gives for the seeds from 0 on, in the object's own frame, without colours.
+@dataclass(frozen=True)
+class Made:
+    """A completion in the object's own frame, without colours, and the mirror that its sample used, if any."""
+
+    mesh: Mesh
+    mirror: Mirror | None
+
+
+def completions(case: Case, method: str, samples: int, detail: int) -> list[Made]:
+    """The shapes that a method gives for the seeds from 0 on.
 
     Each is what the task makes of that seed; the part is read and looked at once for all.
     """
@@ -83,31 +91,36 @@ def completions(case: Case, method: str, samples: int, detail: int) -> list[Mesh
     model = completer(method, "cpu")
     (chosen,) = (found for found in methods_of("shape_completion") if found.name == method)
     settings = {entry.name: entry.default for entry in chosen.parameters if entry.name not in OF_ALL_METHODS}
-    found: list[Mesh] = []
-    told: Mesh | None = None
+    found: list[Made] = []
+    told: Made | None = None
     for seed in range(samples):
-        seen = completed_by_symmetry(observation, seed)
+        plane = plane_of_sample(observation, seed)
+        seen = observation if plane is None else with_mirror_image(observation, plane)
         if told_by_symmetry(seen) and told is not None:
             found.append(told)
             continue
         field = completed_field(seen, model, seed=seed, **settings)
         mesh = Mesh(*surface_from_field(field, detail=detail, face_count=FACES)).transformed(np.linalg.inv(to_model))
+        made = Made(mesh, None if plane is None or case.box is None else mirror_of(plane, case.box, to_model))
         if told_by_symmetry(seen):
-            told = mesh
-        found.append(mesh)
+            told = made
+        found.append(made)
     return found
 
 
-def with_original(case: Case, made: Sequence[Mesh]) -> list[Mesh]:
+def with_original(case: Case, found: Sequence[Made]) -> list[Mesh]:
     """The completions with the known faces joined to them, or as they are where that cannot be. Empty where there are
     no faces or no box to join along."""
     box, part = case.box, case.part
     if box is None or not len(part.faces):
         return []
-    joined = (join_original(part.vertices, part.faces, box.low, box.high, (mesh.vertices, mesh.faces)) for mesh in made)
-    return [
-        mesh if whole is None else Mesh(whole.vertices, whole.faces) for mesh, whole in zip(made, joined, strict=True)
-    ]
+
+    def joined(made: Made) -> Mesh:
+        added = made.mesh.vertices, made.mesh.faces
+        whole = join_original(part.vertices, part.faces, box.low, box.high, added, made.mirror)
+        return made.mesh if whole is None else Mesh(whole.vertices, whole.faces)
+
+    return [joined(made) for made in found]
 
 
 def measures(case: Case, found: list[np.ndarray], meshes: Sequence[Mesh] = ()) -> dict[str, float]:
@@ -174,7 +187,8 @@ def measured(work: Work, task: tuple[int, str]) -> dict[str, Any]:
             print(f"{shape.name}, {mask}, {method}: {error}", file=sys.stderr)
             continue
         row["seconds"][method] = (time.perf_counter() - begin) / work.samples
-        variants = {method: made}
+        remade = [one.mesh for one in made]
+        variants = {method: remade}
         if kept := with_original(case, made):
             variants[f"{method}, original kept"] = kept
         for name, meshes in variants.items():
@@ -182,7 +196,7 @@ def measured(work: Work, task: tuple[int, str]) -> dict[str, Any]:
             row["seconds"][name] = row["seconds"][method]
         if work.pictures is not None:
             name = f"{method}-{mask}-{shape.id}.png".replace(" ", "-")
-            save_row(work.pictures / name, shape, case, made)
+            save_row(work.pictures / name, shape, case, remade)
     library = None if work.train is None else _library(work.train, work.library)
     for name, floor in floors(case, mask, library).items():
         begin = time.perf_counter()

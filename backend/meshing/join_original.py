@@ -30,7 +30,8 @@ JUST_INSIDE = 1e-4
 
 @dataclass(frozen=True)
 class Joined:
-    """vertices (V, 3) float32; faces (F, 3) int32; kept (F,) bool: which faces are the original's, or parts of them."""
+    """vertices (V, 3) float32; faces (F, 3) int32; kept (F,) bool: which faces are the original's, parts of them, or
+    their mirror images."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -44,14 +45,31 @@ class _Numbered(NamedTuple):
     number: int
 
 
+@dataclass(frozen=True)
+class Mirror:
+    """The plane on which coordinate `axis` is `at`; what it does not show of the box lies between `low` and `high`
+    (3,), where low is below high."""
+
+    axis: int
+    at: float
+    low: np.ndarray
+    high: np.ndarray
+
+
 def join_original(
-    vertices: np.ndarray, faces: np.ndarray, low: np.ndarray, high: np.ndarray, added: tuple[np.ndarray, np.ndarray]
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    added: tuple[np.ndarray, np.ndarray],
+    mirror: Mirror | None = None,
 ) -> Joined | None:
     """The original outside of a box and a completion inside of it as one surface, along the box.
 
     vertices, faces   the original: (V, 3) float32 and (F, 3) int; any heap of triangles
     low, high         (3,) corners of the box of the unknown, in the same frame
     added             vertices and faces of the completion in the same frame: a manifold that faces outwards
+    mirror            where it shows what is in the box, the original's mirror image takes the completion's place
 
     Original corners outside of the box are in the result bit for bit; faces that the box cuts are cut there. The result
     is closed where the original outside of the box is, holes near the box aside: these are closed. None when the
@@ -66,11 +84,28 @@ def join_original(
     box = _manifold(np.where(BOX_CORNERS, high, low).astype(np.float64), BOX_FACES)
     if original is None or completion is None or box is None:
         return None
-    outside = original.solid - box.solid
-    whole = outside + (completion.solid ^ box.solid)
+    inside = completion.solid ^ box.solid
+    if mirror is not None:
+        inside = _with_image(original.solid, inside, box.solid, mirror)
+    whole = (original.solid - box.solid) + inside
     if whole.status() != manifold3d.Error.NoError or whole.is_empty():
         return None
     return _read(whole, original.number, own, own + len(closed.at_box))
+
+
+def _with_image(
+    original: manifold3d.Manifold, completion: manifold3d.Manifold, box: manifold3d.Manifold, mirror: Mirror
+) -> manifold3d.Manifold:
+    """What is in the box: the mirror image of the original, and the completion where the mirror shows nothing."""
+    reflection = np.eye(3, 4)
+    reflection[mirror.axis] *= -1
+    reflection[mirror.axis, 3] = 2 * mirror.at
+    image = original.transform(reflection) ^ box
+    if (mirror.low >= mirror.high).any():
+        return image
+    hidden = _manifold(np.where(BOX_CORNERS, mirror.high, mirror.low).astype(np.float64), BOX_FACES)
+    assert hidden is not None
+    return (image - hidden.solid) + (completion ^ hidden.solid)
 
 
 def _turned_outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -16,11 +16,11 @@ from scipy.spatial import cKDTree
 from ..data.shape_reading import read_shape
 from ..errors import InputError
 from ..mesh import Mesh
-from ..meshing.join_original import Joined, join_original
+from ..meshing.join_original import Joined, Mirror, join_original
 from ..meshing.mesh_from_field import TEXTURE_SIZE, dressed, surface_from_field
 from ..models.observation import Observation, UnknownBox, observe
 from ..models.placements import SCAN_SCALE
-from ..models.symmetry import completed_by_symmetry
+from ..models.symmetry import MirrorPlane, plane_of_sample, with_mirror_image
 from ..progress import IsCancelled, Preview, Progress
 from ..recipe import SCAN, Recipe, Result
 from ..representations.field import Field
@@ -94,8 +94,9 @@ def run(
     settings = {name: value for name, value in recipe.parameters.items() if name not in OF_ALL_METHODS}
     if "prompt" in recipe.inputs:
         settings["prompt"] = recipe.inputs["prompt"]
-    if recipe.parameters["mirror"]:
-        observation = completed_by_symmetry(observation, recipe.seed)
+    plane = plane_of_sample(observation, recipe.seed) if recipe.parameters["mirror"] else None
+    if plane is not None:
+        observation = with_mirror_image(observation, plane)
     if told_by_symmetry(observation):
         notes.append("Mirror symmetry tells all that is unknown, so samples are alike: turn Mirror off for others.")
     field = completed_field(
@@ -123,7 +124,7 @@ def run(
         cancelled=cancelled,
     )
     made = Mesh(*surface).transformed(np.linalg.inv(to_model))
-    joined = _joined(shape, box, made, notes)
+    joined = _joined(shape, box, made, None if plane is None else mirror_of(plane, box, to_model), notes)
     whole = made if joined is None else Mesh(joined.vertices, joined.faces)
     texture_size: int | None = TEXTURE_SIZE
     if len(whole.faces) > MOST_UNWRAPPED:
@@ -159,7 +160,14 @@ def completed_field(
     return ObservedField(completer.complete(observation, seed=seed, step=step, **settings), observation)
 
 
-def _joined(shape: Mesh, box: UnknownBox | None, made: Mesh, notes: list[str]) -> Joined | None:
+def mirror_of(plane: MirrorPlane, box: UnknownBox, to_model: np.ndarray) -> Mirror:
+    """A plane of model space as the mirror that shows the inside of a box, in the file's frame."""
+    placed = plane.transformed(np.linalg.inv(to_model))
+    left = placed.left_of(box)
+    return Mirror(placed.axis, placed.at, left.low, left.high)
+
+
+def _joined(shape: Mesh, box: UnknownBox | None, made: Mesh, mirror: Mirror | None, notes: list[str]) -> Joined | None:
     """The shape's own faces and those that were made, as one, in the file's frame; None, with a note, where that cannot
     be."""
     if box is None:
@@ -168,7 +176,7 @@ def _joined(shape: Mesh, box: UnknownBox | None, made: Mesh, notes: list[str]) -
     if not len(shape.faces):
         notes.append("Points have no faces that could be kept: the surface was remade.")
         return None
-    joined = join_original(shape.vertices, shape.faces, box.low, box.high, (made.vertices, made.faces))
+    joined = join_original(shape.vertices, shape.faces, box.low, box.high, (made.vertices, made.faces), mirror)
     if joined is None:
         notes.append("The original's faces enclose nothing that new ones could be joined to: its surface was remade.")
     return joined

@@ -52,7 +52,7 @@ CONFIGURATIONS = {
             global_width=384,
             fold_width=96,
         ),
-        Schedule(minutes=25, batch_size=24, learning_rate=6e-4, warmup_steps=100),
+        Schedule(minutes=35, batch_size=16, learning_rate=6e-4, warmup_steps=100),
     ),
     "published": (PoinTrConfig(), Schedule(minutes=60 * 24, batch_size=48, learning_rate=5e-4)),
 }

@@ -115,8 +115,8 @@ def test_where_nothing_was_measured_the_table_says_so():
 
 def test_the_known_faces_take_the_place_of_remade_ones():
     case = completion_cases.make_case(ball(), "bottom half")
-    (kept,) = completion.with_original(case, [Mesh(BALL.vertices * 1.01, BALL.faces)])
+    (kept,) = completion.with_original(case, [completion.Made(Mesh(BALL.vertices * 1.01, BALL.faces), None)])
     above = case.part.vertices[case.part.vertices[:, 2] > 0.05].astype(np.float32)
     assert {place.tobytes() for place in above} <= {place.tobytes() for place in kept.vertices.astype(np.float32)}
     view = completion_cases.make_case(ball(), "single view")
-    assert completion.with_original(view, [kept]) == []
+    assert completion.with_original(view, [completion.Made(kept, None)]) == []

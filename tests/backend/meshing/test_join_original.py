@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import cKDTree
 
-from backend.meshing.join_original import join_original
+from backend.meshing.join_original import Mirror, join_original
 from backend.meshing.topology import edge_groups
 from backend.meshing.validity import enclosed_volume, is_watertight
 from backend.models.observation import UnknownBox, outside_of
@@ -91,3 +92,26 @@ def test_doubled_faces_walls_shared_by_two_rooms_and_parts_inside_out_are_put_up
 
 def test_what_has_no_faces_cannot_be_joined():
     assert join_original(np.zeros((3, 3), np.float32), np.array([[0, 0, 0]]), LOW, HIGH, ball(2)) is None
+
+
+RIGHT = CENTRE * [1, 0, 0] + [0, -5, 0], np.array([8.0, 1.0, 6.0])
+
+
+def test_where_a_mirror_shows_it_the_image_of_the_original_is_taken():
+    hidden = np.zeros(3), np.zeros(3)
+    whole = join_original(*cut_open(*RIGHT), *RIGHT, ball(2), Mirror(0, CENTRE[0], *hidden))
+    assert is_watertight(whole.faces) and whole.kept.all()
+    assert enclosed_volume(whole.vertices, whole.faces) == pytest.approx(enclosed_volume(*ball()), rel=1e-4)
+    apart = whole.vertices - CENTRE
+    left, right = apart[apart[:, 0] < -1e-3], apart[apart[:, 0] > 1e-3]
+    image = cKDTree(left * [-1, 1, 1]).query(right)[0]
+    assert len(left) == len(right) and image.max() < 1e-5
+
+
+def test_what_a_mirror_does_not_show_is_the_completion():
+    hidden = np.array([CENTRE[0], -5, CENTRE[2] + 0.5]), RIGHT[1]
+    whole = join_original(*cut_open(*RIGHT), *RIGHT, ball(4, 0.9 * RADIUS), Mirror(0, CENTRE[0], *hidden))
+    right = (whole.vertices - CENTRE)[whole.vertices[:, 0] > CENTRE[0] + 1e-3]
+    radius = np.linalg.norm(right, axis=1) / RADIUS
+    assert radius[right[:, 2] > 0.51].max() < 0.901
+    assert radius[right[:, 2] < 0.49].min() > 0.99
