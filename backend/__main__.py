@@ -6,6 +6,7 @@
     python -m backend interpolate chair.glb sofa.glb --steps 9 --out folder/
     python -m backend encode chair.glb --out chair.safetensors
     python -m backend decode chair.safetensors --out again.glb
+    python -m backend download zero123-xl --accept-licence
 
 Exit codes: 0 done, 2 bad input, 3 the machine cannot, 130 cancelled with Ctrl-C.
 """
@@ -27,9 +28,13 @@ from .data.mesh_encodings import png_bytes
 from .data.mesh_files import WRITABLE, named_views, write_files, write_mesh
 from .errors import Cancelled, InputError, MachineError
 from .recipe import SCAN, SEED_LIMIT, Method, Parameter, Recipe, Result, method, methods_of
+from .weights.hub import download, models_folder
+from .weights.published import PUBLISHED
 
 LATENT_SUFFIXES = (".safetensors",)
 MOST_SAMPLES = 64
+OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
+"""As the hub's own tools have it: 1 keeps `download` off the network."""
 _TYPES = {"int": int, "float": float, "str": str}
 
 
@@ -46,14 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     text.add_argument("prompt", help="what to make, in English: 'a wooden armchair'")
     text.add_argument("--seed", type=int, default=0, help="another number gives another shape (default: %(default)s)")
     _add_methods(text, "text_to_3d")
+    text.add_argument("--checkpoint", type=Path, help="the folder of a published text prior, if it was not downloaded")
     text.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
 
     image = commands.add_parser("image", help="make a mesh from a picture of one object")
     image.add_argument("picture", type=Path, help="a picture: PNG, JPEG, WebP, TIFF or BMP")
     image.add_argument("--mask", type=Path, help="a picture of the same proportions, white where the object is")
+    image.add_argument("--mask-model", type=Path, help="an ONNX file of U²-Net or IS-Net that finds the object")
     image.add_argument("--prompt", help="what it is, in English, where you know: 'a wooden armchair'")
     image.add_argument("--seed", type=int, default=0, help="another number gives another shape (default: %(default)s)")
     _add_methods(image, "image_to_3d")
+    image.add_argument("--checkpoint", type=Path, help="the file of a published view model, if it was not downloaded")
     image.add_argument("--mask-preview", type=Path, help="a PNG to write that shows what is taken of the picture")
     image.add_argument("--json", action="store_true", help="print recipe, transform, timings and notes as JSON")
 
@@ -99,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     for parameter in method("text_to_3d", "latent prior").parameters:
         if parameter.name in ("detail", "face_count"):
             _add_parameter(decode, parameter)
+
+    fetch = commands.add_parser("download", help="fetch a published model, once")
+    fetch.add_argument("name", choices=list(PUBLISHED), help="which; without --accept-licence its licence is shown")
+    fetch.add_argument("--accept-licence", action="store_true", help="the licence was read, and is accepted")
 
     for command, suffixes in ((text, WRITABLE), (image, WRITABLE), (encode, LATENT_SUFFIXES), (decode, WRITABLE)):
         command.add_argument("--out", type=Path, required=True, help=f"the file to write ({' or '.join(suffixes)})")
@@ -321,6 +333,18 @@ def _decode(arguments: argparse.Namespace) -> None:
     print(arguments.out)
 
 
+def _download(arguments: argparse.Namespace) -> None:
+    with _ProgressBar() as progress:
+        place = download(
+            PUBLISHED[arguments.name],
+            models_folder(),
+            licence_accepted=arguments.accept_licence,
+            online=os.environ.get(OFFLINE_VARIABLE, "0").lower() not in ("1", "true", "yes", "on"),
+            progress=lambda file, done, total: progress(file, done / total),
+        )
+    print(place)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
@@ -332,6 +356,7 @@ def main(arguments: list[str] | None = None) -> int:
             "interpolate": _interpolate,
             "encode": _encode,
             "decode": _decode,
+            "download": _download,
         }[parsed.command](parsed)
     except (InputError, MachineError) as error:
         print(error, file=sys.stderr)

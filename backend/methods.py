@@ -156,6 +156,36 @@ DISTILLATION = Parameter(
     advanced=True,
 )
 
+BUNDLED = "bundled"
+VIEW_MODEL = Parameter(
+    "view_model",
+    "View Model",
+    "What makes the pictures of other sides: the bundled model, or a published one that was fetched",
+    "str",
+    BUNDLED,
+    advanced=True,
+    choices=(BUNDLED, "zero123-xl", "stable-zero123"),
+)
+TEXT_PRIOR = Parameter(
+    "text_prior",
+    "Text Prior",
+    "Which diffusion model is to like the pictures: the bundled one, or a published one that was fetched",
+    "str",
+    BUNDLED,
+    advanced=True,
+    choices=(BUNDLED, "stable-diffusion-1.5", "stable-diffusion-2.1"),
+)
+SAVING = Parameter(
+    "saving",
+    "Save Memory",
+    "How a published model is run where memory is short: in half precision, with its attention in parts as well, or "
+    "with its layers in main memory as well; each is slower",
+    "str",
+    "none",
+    advanced=True,
+    choices=("none", "half precision", "sliced attention", "offloaded"),
+)
+
 KEEP_ORIGINAL = Parameter(
     "keep_original",
     "Keep Original Surface",
@@ -216,7 +246,10 @@ METHODS: tuple[Method, ...] = (
                 100.0,
                 advanced=True,
             ),
+            TEXT_PRIOR,
+            SAVING,
         ),
+        optional_inputs=("checkpoint",),
         optimized=True,
     ),
     Method(
@@ -233,7 +266,7 @@ METHODS: tuple[Method, ...] = (
             STEPS,
             CANDIDATES,
         ),
-        optional_inputs=("mask", "prompt"),
+        optional_inputs=("mask", "mask_model", "prompt"),
     ),
     Method(
         task="image_to_3d",
@@ -258,11 +291,13 @@ METHODS: tuple[Method, ...] = (
                 False,
                 advanced=True,
             ),
+            VIEW_MODEL,
+            SAVING,
             PICTURE_GUIDANCE_SCALE,
             STEPS,
             CANDIDATES,
         ),
-        optional_inputs=("mask", "prompt"),
+        optional_inputs=("mask", "mask_model", "prompt", "checkpoint"),
         optimized=True,
     ),
     Method(

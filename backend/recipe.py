@@ -20,9 +20,10 @@ import numpy as np
 
 from .errors import Cancelled, InputError, MachineError
 from .mesh import Mesh
-from .methods import METHODS, Method, Parameter, Value, method, methods_of
+from .methods import BUNDLED, METHODS, Method, Parameter, Value, method, methods_of
 
 __all__ = [
+    "BUNDLED",
     "METHODS",
     "PROMPT_LIMIT",
     "SEED_LIMIT",
@@ -101,6 +102,15 @@ def check_mesh_files(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+_FILES = {
+    "picture": "an image file",
+    "mask": "an image file",
+    "mask_model": "an ONNX file",
+    "shape": "a mesh or point file",
+    "checkpoint": "a file",
+}
+
+
 def _check_input(name: str, value: object) -> Input:
     if name == "prompt":
         return check_prompt(value)
@@ -108,12 +118,8 @@ def _check_input(name: str, value: object) -> Input:
         return check_unknown(value)
     if name == "meshes":
         return check_mesh_files(value)
-    if name in ("picture", "mask") and not (isinstance(value, str) and value):
-        raise InputError(f"The {name} must be the name of an image file, not {value!r}.")
-    if name == "shape" and not (isinstance(value, str) and value):
-        raise InputError(f"The shape must be the name of a mesh or point file, not {value!r}.")
-    if name == "checkpoint" and not (isinstance(value, str) and value):
-        raise InputError(f"The checkpoint must be the name of a file, not {value!r}.")
+    if name in _FILES and not (isinstance(value, str) and value):
+        raise InputError(f"The {name.replace('_', ' ')} must be the name of {_FILES[name]}, not {value!r}.")
     if not isinstance(value, (str, bool, int, float)):
         raise InputError(f"The input {name!r} must be text or a number, not {value!r}.")
     return value

@@ -28,7 +28,7 @@ WITHOUT_DEPENDENCIES = "model_files"
 
 RUNTIME = ("runtime", WITHOUT_DEPENDENCIES)
 DEMO = (*RUNTIME, "blender")
-TEST = (*RUNTIME, "blender", "training", "development")
+TEST = (*RUNTIME, "blender", "training", "published_models", "development")
 TRAIN = (*RUNTIME, "training")
 BENCH = (*TEST, "benchmarks")
 

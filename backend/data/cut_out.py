@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,11 @@ class CutOut:
         return resized(self.pixels, size)
 
 
-def cut_out(picture: Picture, given_mask: np.ndarray | None = None) -> CutOut:
-    """The object of a picture: where the user's mask (H, W) says, else the picture's own alpha, else what stands out
-    from the ground.
+def cut_out(
+    picture: Picture, given_mask: np.ndarray | None = None, *, find: Callable[[np.ndarray], np.ndarray] = object_mask
+) -> CutOut:
+    """The object of a picture: where the user's mask (H, W) says, else the picture's own alpha, else what `find` takes
+    for it, from (H, W, 3) sRGB: what stands out from the ground, unless said otherwise.
 
     Of several objects the largest is kept, with a note. Raises InputError when there is none.
     """
@@ -61,7 +64,7 @@ def cut_out(picture: Picture, given_mask: np.ndarray | None = None) -> CutOut:
     elif picture.is_cut_out:
         mask = pixels[..., 3]
     else:
-        mask = object_mask(pixels[..., :3])
+        mask = find(pixels[..., :3])
         notes.append("The picture has no transparency: its object was told from the ground by itself (see the mask).")
     share = float((mask > OBJECT_ALPHA).mean())
     if share < SMALLEST_SHARE:

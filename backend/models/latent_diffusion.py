@@ -69,10 +69,9 @@ class LatentDiffusion:
     def signal_and_noise(self, time: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ of each time (B,) in [0, 1]; α² + σ² = 1."""
         betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, TIMES, dtype=torch.float64).square()
-        kept = (1 - betas).cumprod(dim=0).to(time.device)[_step_of(time)]
-        return kept.sqrt().float(), (1 - kept).sqrt().float()
+        kept = (1 - betas).cumprod(dim=0)[_step_of(time).cpu()]
+        return kept.sqrt().float().to(time.device), (1 - kept).sqrt().float().to(time.device)
 
-    @torch.no_grad()
     def denoise(self, noisy: Tensor, time: Tensor, context: Tensor, beside: Tensor | None = None) -> Tensor:
         """The latents x̂ that α x + σ ε (B, 4, s, s) at time (B,) come from.
 
@@ -86,6 +85,7 @@ class LatentDiffusion:
             return signal * noisy - deviation * told
         return (noisy - deviation * told) / signal
 
+    @torch.no_grad()
     def sample(
         self, noise: Tensor, denoise: Callable[[Tensor, Tensor], Tensor], *, steps: int, step: Told | None = None
     ) -> Tensor:
@@ -114,9 +114,9 @@ def placed(unet: Any, vae: nn.Module, device: str, saving: str) -> tuple[Any, An
     level = SAVINGS.index(saving)
     vae = vae.float().to(device).eval().requires_grad_(False)
     unet = unet.eval().requires_grad_(False)
-    if level >= SAVINGS.index("half precision"):
-        # Processors have no arithmetic of float16, but of bfloat16.
-        unet = unet.to(torch.bfloat16 if torch.device(device).type == "cpu" else torch.float16)
+    # Processors have no arithmetic of float16, but of bfloat16.
+    half = torch.bfloat16 if torch.device(device).type == "cpu" else torch.float16
+    unet = unet.to(half if level >= SAVINGS.index("half precision") else torch.float32)
     if level >= SAVINGS.index("sliced attention"):
         unet.set_attention_slice("auto")
     if level < SAVINGS.index("offloaded"):

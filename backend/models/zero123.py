@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,13 +38,13 @@ STEPS = 50
 AT_ONCE = 4
 """Views that are denoised together."""
 
-Kind = Literal["zero123-xl", "stable-zero123"]
+STABLE = "stable-zero123"
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedView:
-    """A picture as the model is told of it: embedding (1, 1, D), latent (1, 4, s, s); and its camera's elevation and
-    azimuth, radians."""
+    """A picture in the standard framing as the model is told of it: embedding (1, 1, D), latent (1, 4, s, s); and its
+    camera's elevation and azimuth, radians."""
 
     embedding: Tensor
     latent: Tensor
@@ -55,8 +55,8 @@ class EncodedView:
 class Zero123:
     """A published checkpoint on one device. Make it with `load`; weights: file name → SHA-256.
 
-    diffusion: the U-Net and the auto-encoder. kind: what the fourth number of the camera is: the change of the distance
-    for Zero123, the picture's own polar angle for Stable Zero123.
+    diffusion: the U-Net and the auto-encoder. kind: "zero123-xl" or "stable-zero123", which says what the fourth number
+    of the camera is: the change of the distance, or the picture's own polar angle.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Zero123:
         diffusion: LatentDiffusion,
         image_encoder: Any,
         projection: torch.nn.Linear,
-        kind: Kind,
+        kind: str,
         device: str,
         weights: dict[str, str],
     ) -> None:
@@ -72,7 +72,7 @@ class Zero123:
         self.kind, self.device, self.weights = kind, torch.device(device), weights
 
     @classmethod
-    def load(cls, path: Path, kind: Kind, *, device: str, saving: str, weights: dict[str, str]) -> Zero123:
+    def load(cls, path: Path, kind: str, *, device: str, saving: str, weights: dict[str, str]) -> Zero123:
         """Reads a checkpoint in the published layout; saving: one of `latent_diffusion.SAVINGS`.
 
         Raises MachineError where the packages are missing, InputError for a file that is no such checkpoint.
@@ -81,7 +81,7 @@ class Zero123:
         return cls.from_state(read_state(path), kind, device=device, saving=saving, weights=weights)
 
     @classmethod
-    def from_state(cls, state: State, kind: Kind, *, device: str, saving: str, weights: dict[str, str]) -> Zero123:
+    def from_state(cls, state: State, kind: str, *, device: str, saving: str, weights: dict[str, str]) -> Zero123:
         """The model of a checkpoint's tensors; as `load`."""
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -93,7 +93,8 @@ class Zero123:
             with torch.device("meta"):
                 unet = UNet2DConditionModel(**unet_config(unet_part))
                 vae = AutoencoderKL(**vae_config(vae_part))
-                projection = torch.nn.Linear(*reversed(state["cc_projection.weight"].shape))
+                width, seen = state["cc_projection.weight"].shape
+                projection = torch.nn.Linear(seen, width)
             unet.load_state_dict(unet_state(unet_part), assign=True)
             vae.load_state_dict(vae_state(vae_part), assign=True)
             projection.load_state_dict(_part(state, "cc_projection."), assign=True)
@@ -103,19 +104,20 @@ class Zero123:
             wrong = str(error).splitlines()[-1].strip() if str(error) else "its U-Net attends to nothing"
             raise InputError(f"The checkpoint is not Zero123's: {wrong}") from error
         placed_unet, placed_vae = placed(unet, vae, device, saving)
-        others = [part.float().to(device).eval().requires_grad_(False) for part in (image_encoder, projection)]
-        return cls(LatentDiffusion(placed_unet, placed_vae, SIZE), *others, kind, device, weights)
+        for part in (image_encoder, projection):
+            part.float().to(device).eval().requires_grad_(False)
+        diffusion = LatentDiffusion(placed_unet, placed_vae, SIZE)
+        return cls(diffusion, image_encoder, projection, kind, device, weights)
 
     @torch.no_grad()
     def encode(self, picture: Tensor, elevation: float, azimuth: float) -> EncodedView:
         """The picture (3, S, S) in [0, 1], sRGB over white, of a camera at that elevation and azimuth, radians."""
         image = functional.interpolate(picture[None].to(self.device), (SIZE, SIZE), mode="bilinear", antialias=True)
         small = functional.interpolate(image, (CLIP_SIZE, CLIP_SIZE), mode="bicubic", align_corners=True)
-        mean, deviation = (torch.tensor(part, device=self.device)[:, None, None] for part in (CLIP_MEAN, CLIP_DEVIATION))
+        mean, deviation = torch.tensor([CLIP_MEAN, CLIP_DEVIATION], device=self.device)[..., None, None]
         embedding = self.image_encoder((small - mean) / deviation).image_embeds[:, None]
         return EncodedView(embedding, self.diffusion.encoded(image), elevation, azimuth)
 
-    @torch.no_grad()
     def denoise(
         self, noisy: Tensor, time: Tensor, view: EncodedView, cameras: Cameras, guidance_scale: float
     ) -> Tensor:
@@ -132,13 +134,11 @@ class Zero123:
         return free + guidance_scale * (told - free)
 
     def camera_numbers(self, view: EncodedView, cameras: Cameras) -> Tensor:
-        """(B, 4): the change of the polar angle, sine and cosine of the change of the azimuth, and for Zero123 the change
-        of the distance, for Stable Zero123 the picture's polar angle; angles in radians."""
-        own = Cameras(
-            torch.tensor([view.azimuth]), torch.tensor([view.elevation]), cameras.radius[:1].cpu(), cameras.field_of_view
-        )
+        """(B, 4): the change of the polar angle, sine and cosine of the change of the azimuth, and for Zero123 the
+        change of the distance, for Stable Zero123 the picture's polar angle; angles in radians."""
+        own = Cameras.framing(torch.tensor([view.azimuth]), torch.tensor([view.elevation]))
         raised, turned, farther = relative(own, cameras.to("cpu"))
-        last = farther if self.kind == "zero123-xl" else torch.full_like(raised, math.pi / 2 - view.elevation)
+        last = farther if self.kind != STABLE else torch.full_like(raised, math.pi / 2 - view.elevation)
         return torch.stack([-raised, turned.sin(), turned.cos(), last], dim=1)
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from ..errors import MachineError
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_distillation, text_to_3d
-from .loaded_models import choose_device, completer, novel_views, release_models, shape_space
+from .loaded_models import choose_device, completer, picture_model, release_models, shape_space, view_model
 
 __all__ = ["release_models", "run"]
 
@@ -24,8 +24,6 @@ _TASKS: dict[str, Callable[..., Result]] = {
 }
 _METHODS: dict[tuple[str, str], Callable[..., Result]] = {("text_to_3d", "sds"): text_distillation.run}
 """Methods that have a module of their own."""
-_WITH_VIEWS = ("image_to_3d feed-forward", "image_to_3d multiview", "text_to_3d sds")
-"""Methods that may ask the view model, show what they do, and can be stopped before they are through."""
 
 
 def run(
@@ -41,13 +39,19 @@ def run(
     """Do the recipe's task on a device; see `backend.generate`. The recipe must be valid."""
     task = _METHODS.get((recipe.task, recipe.method), _TASKS[recipe.task])
     chosen = choose_device(device)
+    given = recipe.inputs.get("checkpoint")
+    checkpoint = None if given is None else str(given)
     loader: dict[str, Callable[[], Any]] = {"load_shape_space": lambda: shape_space(chosen)}
     if recipe.task == "shape_completion":
-        checkpoint = recipe.inputs.get("checkpoint")
-        given = None if checkpoint is None else str(checkpoint)
-        loader = {"load_completer": lambda: completer(recipe.method, chosen, given)}
-    if f"{recipe.task} {recipe.method}" in _WITH_VIEWS:
-        task = partial(task, load_novel_views=lambda: novel_views(chosen), glimpse=glimpse, enough=enough)
+        loader = {"load_completer": lambda: completer(recipe.method, chosen, checkpoint)}
+    elif recipe.method == "multiview":
+        views = _diffusion_model(recipe, "view_model", checkpoint)
+        loader["load_view_model"] = lambda: view_model(chosen, *views)
+    elif recipe.method == "sds":
+        prior = _diffusion_model(recipe, "text_prior", checkpoint)
+        loader["load_picture_model"] = lambda: picture_model(chosen, *prior)
+    if recipe.task == "image_to_3d" or recipe.method == "sds":
+        task = partial(task, glimpse=glimpse, enough=enough)
     try:
         return task(
             recipe,
@@ -63,6 +67,11 @@ def run(
         raise MachineError(
             f"The memory of the device '{chosen}' is not enough: lower the detail, or close other programs."
         ) from error
+
+
+def _diffusion_model(recipe: Recipe, name: str, checkpoint: str | None) -> tuple[str, str | None, str]:
+    """Which model, from which files, saving memory how."""
+    return str(recipe.parameters[name]), checkpoint, str(recipe.parameters["saving"])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

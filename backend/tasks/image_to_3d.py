@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from ..data.background import object_mask
 from ..data.cut_out import CutOut, cut_out, mask_preview
+from ..data.mask_network import MaskNetwork
 from ..data.pictures import read_mask, read_picture
 from ..mesh import Mesh
 from ..meshing.bake import field_colors
 from ..meshing.mesh_from_field import dressed, surface_from_field
-from ..models.novel_views import NovelViews
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from ..representations.field import Field
 from ..representations.pictured_field import PicturedField
+from .diffusion_models import ViewModel
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
 from .finishing import check_weights, result_of, version_notes
-from .multiview import fit_to_views, make_views, placed_by
+from .multiview import fit_to_views, other_sides
 from .picture_pose import Pose
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
@@ -36,14 +39,14 @@ def run(
     recipe: Recipe,
     *,
     load_shape_space: Callable[[], CandidateMaker],
-    load_novel_views: Callable[[], NovelViews],
+    load_view_model: Callable[[], ViewModel] | None = None,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
     glimpse: Glimpse | None = None,
     enough: IsEnough | None = None,
 ) -> Result:
-    """Make the mesh of a valid recipe of the methods "feed-forward" and "multiview".
+    """Make the mesh of a valid recipe: of the method "multiview" with a view model, of "feed-forward" without.
 
     `cancelled` is asked at every denoising step, candidate, step of the fit and piece of meshing; `enough` at every
     step of the fit. Raises InputError (the picture, the mask, an empty shape), MachineError (weights, memory) or
@@ -51,24 +54,23 @@ def run(
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
-    multiview = recipe.method == "multiview"
     cut = cut_out_of(recipe, glimpse)
     shape_space = load_shape_space()
     weights = dict(shape_space.weights)
-    if multiview:
-        view_model = load_novel_views()
+    view_model = None if load_view_model is None else load_view_model()
+    if view_model is not None:
         weights |= view_model.weights
     check_weights(recipe, weights)
     size, size_notes = size_of(recipe)
     notes = cut.notes + size_notes + version_notes(recipe)
 
     stages("Sampling", 0.0)
-    first_share = SHARE_OF_CANDIDATES if multiview else 1.0
+    first_share = 1.0 if view_model is None else SHARE_OF_CANDIDATES
     shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", first_share * done))
     if preview is not None:
         preview(shape.coarse.transformed(standing_transform(shape.coarse.vertices, size)))
     field, pose, views = shape.field, shape.pose, None
-    if multiview:
+    if view_model is not None:
         field, pose, views, fit_notes = _fitted(
             recipe, view_model, shape, cut.pixels, size, stages, preview=preview, glimpse=glimpse, enough=enough
         )
@@ -100,7 +102,7 @@ def run(
 
 def _fitted(
     recipe: Recipe,
-    model: NovelViews,
+    model: ViewModel,
     shape: PicturedShape,
     picture: np.ndarray,
     size: float,
@@ -110,14 +112,14 @@ def _fitted(
     glimpse: Glimpse | None,
     enough: IsEnough | None,
 ) -> tuple[Field, Pose, np.ndarray, list[str]]:
-    """The shape after the fit, the pose that the view model takes the picture for, the views that it made (N, 64, 64,
-    4) uint8, and notes for the user."""
-    pose = placed_by(model, picture, shape.pose)
-    made, cameras = make_views(
-        model,
+    """The shape after the fit, the pose that the view model takes the picture for, the views that it made (N, S, S, 4)
+    uint8, and notes for the user."""
+    pose = model.placed(picture, shape.pose)
+    cameras = other_sides(pose, int(recipe.parameters["view_count"]))
+    made = model.views(
         picture,
         pose,
-        int(recipe.parameters["view_count"]),
+        cameras,
         seed=recipe.seed,
         step=lambda done: stages("Sampling", SHARE_OF_CANDIDATES + (1 - SHARE_OF_CANDIDATES) * done),
     )
@@ -142,7 +144,12 @@ def cut_out_of(recipe: Recipe, glimpse: Glimpse | None) -> CutOut:
     """The object of the recipe's picture, by its mask where it has one; what was found is shown. Raises InputError."""
     picture = read_picture(str(recipe.inputs["picture"]))
     mask = recipe.inputs.get("mask")
-    cut = cut_out(picture, None if mask is None else read_mask(str(mask), picture))
+    network = recipe.inputs.get("mask_model")
+    cut = cut_out(
+        picture,
+        None if mask is None else read_mask(str(mask), picture),
+        find=object_mask if network is None else MaskNetwork.load(Path(str(network))),
+    )
     if glimpse is not None:
         glimpse(mask_preview(picture, cut, GLIMPSE_SIZE), "What is taken of the picture", math.nan)
     return cut

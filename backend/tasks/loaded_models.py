@@ -11,12 +11,23 @@ from typing import Any
 
 import torch
 
-from ..errors import MachineError
+from ..errors import InputError, MachineError
 from ..models.cloud_completion import CloudCompleter
 from ..models.code_completion import CodeCompleter
 from ..models.novel_views import NovelViews
 from ..models.shape_space import ShapeSpace
-from ..recipe import MOST_MESHES
+from ..models.stable_diffusion import StableDiffusion
+from ..models.zero123 import Zero123
+from ..recipe import BUNDLED, MOST_MESHES
+from ..weights.published import files_of
+from .diffusion_models import (
+    BundledPictureModel,
+    BundledViewModel,
+    PictureModel,
+    PublishedPictureModel,
+    PublishedViewModel,
+    ViewModel,
+)
 
 
 def choose_device(name: str) -> str:
@@ -43,6 +54,30 @@ def novel_views(device: str) -> NovelViews:
 
 
 @lru_cache(maxsize=1)
+def view_model(device: str, name: str = BUNDLED, checkpoint: str | None = None, saving: str = "none") -> ViewModel:
+    """What makes pictures of other sides, on that device: the bundled model, or a published one by its name, from the
+    file of a checkpoint where one is given.
+
+    Raises MachineError when weights or packages are missing, InputError for a file that is no such checkpoint.
+    """
+    if name == BUNDLED:
+        _refuse_files(checkpoint, "view model", "--view-model")
+        return BundledViewModel(novel_views(device))
+    path, weights = files_of(name, checkpoint)
+    return PublishedViewModel(Zero123.load(path, name, device=device, saving=saving, weights=weights))
+
+
+@lru_cache(maxsize=1)
+def picture_model(device: str, name: str = BUNDLED, folder: str | None = None, saving: str = "none") -> PictureModel:
+    """What knows pictures of prompts, on that device; as `view_model`, but published ones are folders."""
+    if name == BUNDLED:
+        _refuse_files(folder, "text prior", "--text-prior")
+        return BundledPictureModel(novel_views(device))
+    path, weights = files_of(name, folder)
+    return PublishedPictureModel(StableDiffusion.load(path, device=device, saving=saving, weights=weights))
+
+
+@lru_cache(maxsize=1)
 def _code_completer(device: str) -> CodeCompleter:
     return CodeCompleter.load(shape_space(device))
 
@@ -60,6 +95,11 @@ def completer(method: str, device: str, checkpoint: str | None = None) -> ShapeS
     if method == "points":
         return _cloud_completer(device, checkpoint)
     return _code_completer(device) if method == "autoregressive" else shape_space(device)
+
+
+def _refuse_files(given: str | None, what: str, option: str) -> None:
+    if given is not None:
+        raise InputError(f"'{given}' is no bundled {what}: say which published one it is ({option}).")
 
 
 class RecentlyUsed:
@@ -87,7 +127,7 @@ encoded_inputs = RecentlyUsed(MOST_MESHES)
 
 def release_models() -> None:
     """Give the memory of models and inputs back; the next task loads them again."""
-    for loaded in (shape_space, novel_views, _code_completer, _cloud_completer):
+    for loaded in (shape_space, novel_views, view_model, picture_model, _code_completer, _cloud_completer):
         loaded.cache_clear()
     encoded_inputs.clear()
     gc.collect()

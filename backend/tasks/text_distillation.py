@@ -2,7 +2,7 @@
 the prompt, from all sides (Poole et al., "DreamFusion", 2022), coarse to fine (Lin et al., "Magic3D", 2023).
 
 The bundled model is told each picture's camera, which says more than the words "side view" that those papers add to the
-prompt.
+prompt; Stable Diffusion is told those words.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..guidance.bundled_priors import TextPrior
 from ..guidance.camera_samplers import orbits
-from ..guidance.score_distillation import DistillationSettings, ScoreDistillation
-from ..models.novel_views import NovelViews
+from ..guidance.score_distillation import ScoreDistillation
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from ..representations.initial_fields import ball, field_of_shape
 from ..representations.radiance_fitting import Critic, FitSettings, fit
+from .diffusion_models import PictureModel
 from .finishing import check_weights, finish, version_notes
 from .placement import standing_transform
 from .real_size import real_size
@@ -40,7 +39,7 @@ def run(
     recipe: Recipe,
     *,
     load_shape_space: Callable[[], Generator],
-    load_novel_views: Callable[[], NovelViews],
+    load_picture_model: Callable[[], PictureModel],
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
     preview: Preview | None = None,
@@ -54,7 +53,7 @@ def run(
     """
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
-    model = load_novel_views()
+    model = load_picture_model()
     weights = dict(model.weights)
     from_prior = recipe.parameters["start"] == "latent prior"
     if from_prior:
@@ -79,11 +78,11 @@ def run(
         start = ball(CELLS, device=model.device)
 
     stages("Fitting", 0.0)
-    settings = DistillationSettings(guidance_scale=float(recipe.parameters["distillation_guidance"]))
+    settings = model.settings(float(recipe.parameters["distillation_guidance"]))
     fitting = fit(
         start,
         None,
-        critic=Critic(ScoreDistillation(TextPrior(model, prompt), settings), orbits(BATCH), weight=WEIGHT),
+        critic=Critic(ScoreDistillation(model.prior(prompt), settings), orbits(BATCH), weight=WEIGHT),
         settings=FitSettings(steps=int(recipe.parameters["iterations"]), cells=CELLS),
         seed=recipe.seed,
         watch=WatchedFit(stages, glimpse, preview, size=size, azimuth=SEEN_FROM[0], elevation=SEEN_FROM[1]),

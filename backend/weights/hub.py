@@ -1,8 +1,7 @@
 """Downloads from a model hub: whole files that are what the hub announced, or none.
 
 A download goes on where a former one was cut off, and counts only when its checksum is the one that the hub announced
-for that revision; what was fetched is written down beside the files, so that a recipe can name it. (The hub's own
-client, huggingface_hub, compares sizes and not checksums, and cannot be stopped in the middle of a file.)
+for that revision; what was fetched is written down beside the files, so that a recipe can name it.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ SECONDS = 30.0
 RECORD = "gen3d.json"
 REDIRECTS = (301, 302, 303, 307, 308)
 
-Told = Callable[[int, int], None]
-"""Told of bytes done and bytes in all; may raise to stop."""
+Told = Callable[[str, int, int], None]
+"""Told of a file's name, bytes done and bytes in all; may raise to stop."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def download(
 ) -> Path:
     """The folder with the repository's files, fetched unless they are there already.
 
-    online: whether the user allows the network. `progress(done, total)`, in bytes of a file, is called after every
+    online: whether the user allows the network. `progress(file, done, total)`, in bytes, is called after every
     block and may raise to stop; what was fetched until then is kept, and the next call goes on from there. A token in
     $HF_TOKEN is shown to the hub, and to nobody that it sends one on to. Raises InputError when the licence was not
     accepted, and MachineError, with no file left that counts, when the network may not be used or fails, when the disk
@@ -137,7 +136,7 @@ def _download_file(repository: Repository, name: str, place: Path, endpoint: str
         # Named after the checksum, so that the rest of another version is never added to it.
         part = path.with_name(f"{path.name}.{announced.checksum[:12]}.part")
         _require_space(part, announced.size)
-        _fetch(announced, part, progress)
+        _fetch(announced, part, lambda done: progress(name, done, announced.size) if progress is not None else None)
     except urllib.error.HTTPError as error:
         raise MachineError(_refused(whole_name, error, repository)) from error
     except (OSError, HTTPException) as error:
@@ -202,8 +201,9 @@ def _announced(address: str) -> _Announced:
     checksum = (found.get("X-Linked-Etag") or found.get("ETag") or "").removeprefix("W/").strip('"')
     size = int(found.get("X-Linked-Size") or found.get("Content-Length") or 0)
     if len(checksum) not in (40, 64) or size <= 0:
-        raise MachineError(f"{address} does not tell its checksum and its size, so a download could not be checked.")
-    return _Announced(found.get("X-Repo-Commit", ""), checksum, size, urljoin(address, found.get("Location") or address))
+        raise MachineError(f"{address} does not tell its checksum and size, so a download could not be checked.")
+    where = urljoin(address, found.get("Location") or address)
+    return _Announced(found.get("X-Repo-Commit", ""), checksum, size, where)
 
 
 def _require_space(part: Path, size: int) -> None:
@@ -215,7 +215,7 @@ def _require_space(part: Path, size: int) -> None:
         )
 
 
-def _fetch(announced: _Announced, part: Path, progress: Told | None) -> None:
+def _fetch(announced: _Announced, part: Path, tell: Callable[[int], None]) -> None:
     done = part.stat().st_size if part.exists() else 0
     if done > announced.size:
         part.unlink()
@@ -234,8 +234,7 @@ def _fetch(announced: _Announced, part: Path, progress: Told | None) -> None:
             while block := answer.read(BLOCK):
                 file.write(block)
                 done += len(block)
-                if progress is not None:
-                    progress(done, announced.size)
+                tell(done)
     if done != announced.size:
         raise OSError(f"the connection ended after {done} of {announced.size} bytes")
 

@@ -72,12 +72,8 @@ def _picture_of(half: tuple[float, ...], folder: Path) -> Path:
     return path
 
 
-def no_views():
-    raise AssertionError("The feed-forward path needs no view model.")
-
-
 def _made(recipe: Recipe, **options) -> Result:
-    return run(recipe, load_shape_space=BoxSpace, load_novel_views=no_views, **options)
+    return run(recipe, load_shape_space=BoxSpace, **options)
 
 
 def _recipe(picture: Path, **values) -> Recipe:
@@ -177,7 +173,7 @@ def test_bad_pictures_empty_shapes_other_weights_and_a_cancel_end_it(tmp_path):
     with pytest.raises(InputError, match="There is no picture"):
         _made(_recipe(path, mask=str(tmp_path / "missing.png")))
     with pytest.raises(InputError, match="empty"):
-        run(_recipe(path), load_shape_space=EmptySpace, load_novel_views=no_views)
+        run(_recipe(path), load_shape_space=EmptySpace)
     with pytest.raises(MachineError, match="other weights"):
         _made(Recipe.from_dict(_recipe(path).to_dict() | {"weights": {"prior.safetensors": "b" * 64}}))
     with pytest.raises(Cancelled):

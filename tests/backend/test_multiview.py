@@ -21,7 +21,9 @@ from backend.recipe import Recipe
 from backend.representations.cameras import RADIUS, Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
 from backend.tasks import image_to_3d, text_distillation
-from backend.tasks.multiview import PICTURE_WEIGHT, all_views, framed, other_sides
+from backend.tasks.diffusion_models import BundledPictureModel, BundledViewModel
+from backend.tasks.framing import framed
+from backend.tasks.multiview import PICTURE_WEIGHT, all_views, other_sides
 from backend.tasks.picture_pose import Pose
 
 HALF = torch.tensor([0.5, 0.3, 0.85])
@@ -51,10 +53,15 @@ class BoxSpace:
 
 
 @pytest.fixture(scope="module")
-def view_model() -> NovelViews:
+def novel_views() -> NovelViews:
     torch.manual_seed(0)
     network = ViewDiffusion(ViewDiffusionConfig(encoder=(16, 16, 32), denoiser=(16, 16, 32), vector=32))
     return NovelViews(network.eval().requires_grad_(False), WEIGHTS)
+
+
+@pytest.fixture
+def view_model(novel_views: NovelViews) -> BundledViewModel:
+    return BundledViewModel(novel_views)
 
 
 @pytest.fixture
@@ -72,8 +79,8 @@ def _recipe(picture: Path, **values) -> Recipe:
     return Recipe.create("image_to_3d", "multiview", picture=str(picture), **values)
 
 
-def _made(recipe: Recipe, view_model: NovelViews, **options):
-    return image_to_3d.run(recipe, load_shape_space=BoxSpace, load_novel_views=lambda: view_model, **options)
+def _made(recipe: Recipe, view_model: BundledViewModel, **options):
+    return image_to_3d.run(recipe, load_shape_space=BoxSpace, load_view_model=lambda: view_model, **options)
 
 
 def test_the_box_is_fitted_watched_and_its_views_are_kept(picture, view_model, monkeypatch):
@@ -109,11 +116,11 @@ def test_stop_and_keep_ends_the_fit_and_cancel_the_job(picture, view_model):
 
 
 def test_absent_weights_are_a_sentence(picture):
-    def absent() -> NovelViews:
+    def absent() -> BundledViewModel:
         raise MachineError("The weights are not there: install them.")
 
     with pytest.raises(MachineError, match="not there"):
-        image_to_3d.run(_recipe(picture), load_shape_space=BoxSpace, load_novel_views=absent)
+        image_to_3d.run(_recipe(picture), load_shape_space=BoxSpace, load_view_model=absent)
 
 
 def test_a_picture_in_the_standard_framing_is_where_it_was_cut_out():
@@ -142,9 +149,10 @@ def test_other_sides_leave_the_pictured_one_out_and_the_picture_counts_most():
 
 
 @pytest.mark.parametrize("start", ["latent prior", "ball"])
-def test_score_distillation_makes_a_mesh_of_a_prompt(view_model, start):
+def test_score_distillation_makes_a_mesh_of_a_prompt(novel_views, start):
     recipe = Recipe.create("text_to_3d", "sds", prompt="a mug", iterations=10, detail=32, face_count=500, start=start)
-    result = text_distillation.run(recipe, load_shape_space=BoxSpace, load_novel_views=lambda: view_model)
+    model = BundledPictureModel(novel_views)
+    result = text_distillation.run(recipe, load_shape_space=BoxSpace, load_picture_model=lambda: model)
     assert is_watertight(result.mesh.faces)
     expected = WEIGHTS | (BoxSpace.weights if start == "latent prior" else {})
     assert result.recipe.weights == expected

@@ -63,7 +63,7 @@ def test_more_packages_are_added_to_what_is_there(commands: list[list[str]]) -> 
     environment.prepare(environment.DEMO)
     commands.clear()
     environment.prepare(environment.TEST)
-    assert installed_files(commands) == ["training", "development"]
+    assert installed_files(commands) == ["training", "published_models", "development"]
     assert not any("venv" in command for command in commands)
 
 

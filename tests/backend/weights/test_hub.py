@@ -97,12 +97,12 @@ def get(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_files_are_fetched_once_and_their_origin_is_recorded(get, server: Hub, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     assert downloaded(MODEL, tmp_path) is None
-    folder = get(progress=lambda done, total: told.append((done, total)))
+    folder = get(progress=lambda *given: told.append(given))
     assert (folder / NAME).read_bytes() == CONTENT and (folder / "config.json").read_bytes() == CONFIG
     assert downloaded(MODEL, tmp_path) == folder
-    assert (len(CONTENT), len(CONTENT)) in told and len(told) > 4
+    assert (NAME, len(CONTENT), len(CONTENT)) in told and len(told) > 4
     assert hashes(MODEL, tmp_path) == {
         "somebody/model/unet/weights.ckpt": server.sha256,
         "somebody/model/config.json": hashlib.sha256(CONFIG).hexdigest(),
@@ -121,7 +121,7 @@ def test_a_download_that_was_cut_off_goes_on(get, server: Hub, tmp_path: Path) -
 
 
 def test_a_cancel_keeps_what_is_there(get, server: Hub) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(file: str, done: int, total: int) -> None:
         raise Cancelled("Cancelled.")
 
     with pytest.raises(Cancelled):
