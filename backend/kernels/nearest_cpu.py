@@ -127,11 +127,11 @@ def _nearest_one(  # type: ignore[no-untyped-def]
 @compiled
 def _nearest_by_pairs(sources, targets, lengths, target_lengths, squared, index, first, last):  # type: ignore[no-untyped-def]
     """The nearest target of every query in the rows of 32 first … last - 1, by looking at all targets."""
-    rows = np.empty((4, WIDE), np.float32)  # x, y, z of the queries, and which eight targets hold the nearest
+    rows = np.empty((5, WIDE), np.float32)  # x, y, z of the queries, then which target is nearest, and how near
     count = (sources.shape[1] + WIDE - 1) // WIDE
     for place in range(first, last):
         cloud, base = place // count, place % count * WIDE
-        length, last_target = lengths[cloud], target_lengths[cloud] - 1
+        length = lengths[cloud]
         if base >= length:
             continue
         for lane in range(WIDE):
@@ -139,34 +139,22 @@ def _nearest_by_pairs(sources, targets, lengths, target_lengths, squared, index,
                 rows[axis, lane] = sources[cloud, min(base + lane, length - 1), axis]
         x, y, z = load(rows, (0, 0)), load(rows, (1, 0)), load(rows, (2, 0))
         u, v, w = load(rows, (0, LANES)), load(rows, (1, LANES)), load(rows, (2, LANES))
-        best = best_of_second = everywhere(LARGEST)
-        which = which_of_second = everywhere(NOTHING)
-        for start in range(0, last_target + 1, 8):
-            least = least_of_second = everywhere(LARGEST)
-            for t in range(start, start + 8):
-                j = min(t, last_target)
-                tx, ty, tz = targets[cloud, j, 0], targets[cloud, j, 1], targets[cloud, j, 2]
-                dx, dy, dz = x - tx, y - ty, z - tz
-                du, dv, dw = u - tx, v - ty, w - tz
-                least = lesser(dx * dx + dy * dy + dz * dz, least)
-                least_of_second = lesser(du * du + dv * dv + dw * dw, least_of_second)
-            which = where_less(least, best, np.float32(start), which)
-            which_of_second = where_less(least_of_second, best_of_second, np.float32(start), which_of_second)
-            best = lesser(least, best)
-            best_of_second = lesser(least_of_second, best_of_second)
+        best = best_of_second = everywhere(INFINITE)
+        which = which_of_second = everywhere(NOTHING)  # whole numbers, exact up to 2^24
+        for j in range(target_lengths[cloud]):
+            tx, ty, tz = targets[cloud, j, 0], targets[cloud, j, 1], targets[cloud, j, 2]
+            dx, dy, dz = x - tx, y - ty, z - tz
+            du, dv, dw = u - tx, v - ty, w - tz
+            d, e = dx * dx + dy * dy + dz * dz, du * du + dv * dv + dw * dw
+            which = where_less(d, best, np.float32(j), which)
+            which_of_second = where_less(e, best_of_second, np.float32(j), which_of_second)
+            best, best_of_second = lesser(d, best), lesser(e, best_of_second)
         store(rows, (3, 0), which)
         store(rows, (3, LANES), which_of_second)
+        store(rows, (4, 0), best)
+        store(rows, (4, LANES), best_of_second)
         for lane in range(min(WIDE, length - base)):
-            start = nearest = int(rows[3, lane])
-            closest = INFINITE
-            for j in range(start, min(start + 8, last_target + 1)):
-                d = NOTHING
-                for axis in range(3):
-                    step = rows[axis, lane] - targets[cloud, j, axis]
-                    d += step * step
-                if d < closest:
-                    closest, nearest = d, j
-            squared[cloud, base + lane, 0], index[cloud, base + lane, 0] = closest, nearest
+            index[cloud, base + lane, 0], squared[cloud, base + lane, 0] = int(rows[3, lane]), rows[4, lane]
 
 
 @compiled
