@@ -1,7 +1,7 @@
 """Sums of softmax-weighted distances on the CPU, over block trees, without a matrix of distances.
 
-Weights fall off as exp(-(d - nearest) / T), so blocks of targets whose weights could not change a float32 are skipped:
-with a small temperature nearly all of them, with a large one none.
+Weights fall off as exp(-(d - nearest) / T), so blocks of targets whose weights could not change a float32 are skipped,
+and such targets in the others: with a small temperature nearly all of them, with a large one none.
 """
 
 import numpy as np
@@ -44,6 +44,16 @@ def _push_children(between, limit, level, node, top, stack_level, stack_node):  
         reached &= reached - 1
         top += 1
     return top
+
+
+@compiled
+def _near_points(points, count, box, slot, limit):  # type: ignore[no-untyped-def]
+    """A whole number whose bit n is set where point n < count of a block (3, 16) is within its limit of a box."""
+    x, y, z = load(points, (0, 0)), load(points, (1, 0)), load(points, (2, 0))
+    dx = greater(greater(box[0, slot] - x, x - box[3, slot]), NOTHING)
+    dy = greater(greater(box[1, slot] - y, y - box[4, slot]), NOTHING)
+    dz = greater(greater(box[2, slot] - z, z - box[5, slot]), NOTHING)
+    return bits_up_to(dx * dx + dy * dy + dz * dz, limit) & ((1 << min(LANES, count)) - 1)
 
 
 @compiled
@@ -90,7 +100,10 @@ def _sum_over_targets(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
                 top = _push_children(between, limit, level, node, top, stack_level, stack_node)
                 continue
-            for j in range(min(LANES, target_lengths[cloud] - node * LANES)):
+            near = _near_points(targets[cloud, node], target_lengths[cloud] - node * LANES, box, slot, limit)
+            while near != 0:
+                j = lowest_bit(near)
+                near &= near - 1
                 dx = x - targets[cloud, node, 0, j]
                 dy = y - targets[cloud, node, 1, j]
                 dz = z - targets[cloud, node, 2, j]
@@ -123,7 +136,7 @@ def _sum_over_targets(  # type: ignore[no-untyped-def]
 @compiled
 def _pull_on_targets(  # type: ignore[no-untyped-def]
     targets, target_order, target_boxes, target_lengths, queries, query_boxes, lengths, level_start,
-    factors, node_reach, inverse_temperature, gradient, first, last,
+    factors, node_reach, reach, inverse_temperature, gradient, first, last,
 ):  # fmt: skip
     """Add to gradient (B, M, 3) that of Σ upstream · value for the targets in the blocks first … last - 1.
 
@@ -162,7 +175,11 @@ def _pull_on_targets(  # type: ignore[no-untyped-def]
                 top = _push_children(between, limit, level, node, top, stack_level, stack_node)
                 continue
             factor = factors[cloud, node]
-            for i in range(min(LANES, lengths[cloud] - node * LANES)):
+            limit = load(factor, (0, 0)) + reach
+            near = _near_points(queries[cloud, node], lengths[cloud] - node * LANES, box, slot, limit)
+            while near != 0:
+                i = lowest_bit(near)
+                near &= near - 1
                 dx = x - queries[cloud, node, 0, i]
                 dy = y - queries[cloud, node, 1, i]
                 dz = z - queries[cloud, node, 2, i]
@@ -227,6 +244,7 @@ def pull_on_targets(
     parallel_for(arrange, len(factors))
     pull = _pull_on_targets.on(
         targets.points, targets.order, targets.boxes, targets.lengths, queries.points, queries.boxes,
-        queries.lengths, queries.level_start, factors, node_reach, np.float32(1 / temperature), gradient,
+        queries.lengths, queries.level_start, factors, node_reach, np.float32(reach), np.float32(1 / temperature),
+        gradient,
     )  # fmt: skip
     parallel_for(pull, targets.points.shape[0] * targets.points.shape[1], grain=8)
