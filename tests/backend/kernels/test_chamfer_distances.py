@@ -88,6 +88,28 @@ def test_soft_chamfer_is_its_definition(kind: str, temperature: float) -> None:
         assert difference <= tolerance * reference.grad.norm() + 1e-5 * tolerance
 
 
+def test_what_soft_chamfer_skips_is_within_the_stated_bound() -> None:
+    temperature = 1e-3  # of these points about one in a hundred then matters to another
+    a, b = clouds("surface", 1500).requires_grad_(), clouds("surface", 1300, seed=1).requires_grad_()
+    a_lengths, b_lengths = torch.tensor([1500, 1013]), torch.tensor([1001, 1300])
+    result = soft_chamfer_distance(a, b, temperature, reduction="none", a_lengths=a_lengths, b_lengths=b_lengths)
+    result.sum().backward()
+    assert a.grad is not None and b.grad is not None
+    for pair, (n, m) in enumerate(zip(a_lengths.tolist(), b_lengths.tolist(), strict=True)):
+        exact = [
+            cloud[pair : pair + 1, :length].detach().double().requires_grad_() for cloud, length in ((a, n), (b, m))
+        ]
+        expected = soft_chamfer(exact[0], exact[1], temperature)
+        expected.sum().backward()
+        error, rounding = abs(result[pair].item() - expected.item()), 4e-7 * expected.item()
+        assert error <= 1e-6 * temperature + rounding
+        for cloud, reference, length in ((a, exact[0], n), (b, exact[1], m)):
+            assert reference.grad is not None
+            difference = (cloud.grad[pair, :length].double() - reference.grad[0]).norm()
+            assert difference <= 2e-5 * reference.grad.norm()
+            assert not cloud.grad[pair, length:].any()
+
+
 def test_soft_chamfer_tends_to_chamfer() -> None:
     a, b = clouds("surface", 200), clouds("surface", 200, seed=1)
     torch.testing.assert_close(soft_chamfer_distance(a, b, 1e-9), chamfer_distance(a, b), rtol=1e-5, atol=1e-8)

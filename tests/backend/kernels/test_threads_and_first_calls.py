@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import backend.kernels
-from backend.kernels import devices, nearest_neighbors
-from backend.kernels.threads import parallel_for
+from backend.kernels import devices, earth_movers_distance, nearest_neighbors, soft_chamfer_distance
+from backend.kernels.threads import parallel_for, parallel_for_with
 from tests.backend.kernels.cloud_reference import clouds
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,6 +39,26 @@ def test_every_range_is_worked_on_once(three_threads: None) -> None:
         assert seen == [1] * count + [0] * (1000 - count)
 
 
+def test_no_two_threads_share_the_room_that_is_prepared(three_threads: None) -> None:
+    rooms: list[list[int]] = []
+    users: list[set[int]] = []
+
+    def prepare():  # type: ignore[no-untyped-def]
+        room, threads = [], set()
+        rooms.append(room)
+        users.append(threads)
+
+        def work(start: int, stop: int) -> None:
+            threads.add(threading.get_ident())
+            room.extend(range(start, stop))
+
+        return work
+
+    parallel_for_with(prepare, 1000)
+    assert sorted(place for room in rooms for place in room) == list(range(1000))
+    assert all(len(threads) <= 1 for threads in users)
+
+
 def test_an_error_in_a_range_reaches_the_caller(three_threads: None) -> None:
     def work(start: int, stop: int) -> None:
         if start <= 500 < stop:
@@ -59,11 +79,24 @@ def test_loops_inside_loops_finish(three_threads: None) -> None:
     assert len(counts) == 500
 
 
-def test_calls_from_several_threads_agree(three_threads: None) -> None:
+def matched(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return earth_movers_distance(source[:, :300], target[:, :300]).assignment
+
+
+def nearest(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return nearest_neighbors(source, target)[1]
+
+
+def softly(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return soft_chamfer_distance(source, target, 0.01, reduction="none")
+
+
+@pytest.mark.parametrize("operation", [nearest, matched, softly])
+def test_calls_from_several_threads_agree(three_threads: None, operation) -> None:  # type: ignore[no-untyped-def]
     source, target = clouds("surface", 2000), clouds("surface", 2000, seed=1)
-    expected = nearest_neighbors(source, target)[1]
+    expected = operation(source, target)
     results: list[torch.Tensor] = []
-    callers = [threading.Thread(target=lambda: results.append(nearest_neighbors(source, target)[1])) for _ in range(6)]
+    callers = [threading.Thread(target=lambda: results.append(operation(source, target))) for _ in range(6)]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -73,16 +106,17 @@ def test_calls_from_several_threads_agree(three_threads: None) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this operating system does not fork")
-def test_a_forked_child_computes_the_same(three_threads: None) -> None:
+@pytest.mark.parametrize("operation", [nearest, matched, softly])
+def test_a_forked_child_computes_the_same(three_threads: None, operation) -> None:  # type: ignore[no-untyped-def]
     source, target = clouds("surface", 2000), clouds("surface", 2000, seed=1)
-    expected = nearest_neighbors(source, target)[1]
+    expected = operation(source, target)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forking with threads
         child = os.fork()
     if child == 0:
         same = False
         try:
-            same = torch.equal(nearest_neighbors(source, target)[1], expected)
+            same = torch.equal(operation(source, target), expected)
         finally:
             os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
