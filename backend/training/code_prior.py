@@ -9,9 +9,7 @@ are wholly known a random share is given as codes, and so is one of the others, 
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,10 +26,12 @@ from ..models.code_completion import known_patches
 from ..models.code_prior import CodePrior, CodePriorConfig, draw
 from ..models.shape_codes import TOKENS, ShapeCodes, ShapeCodesConfig
 from ..representations.distance_grid_field import DistanceGridField
-from ..weights.bundled import CODE_PRIOR, CODES, FOLDER, expected_hashes, load_weights, save_weights
+from ..weights.bundled import CODE_PRIOR, CODES, expected_hashes, load_weights, save_weights
+from . import processes
 from .card import CodePriorReport, write_code_prior_card
 from .latent_prior import variants_of
 from .loop import Schedule, save_whole, train
+from .options import Run, training_parser
 from .part_sampling import draw_parts
 from .samples import tile_of
 
@@ -115,37 +115,26 @@ def evaluate(model: CodePrior, sampler: CodeSampler, batches: int) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     """Encode, train, measure, save; see --help."""
-    parser = argparse.ArgumentParser(prog="code_prior", description="Train the autoregressive prior over codes.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, codes and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="the codes' folder, and where to write")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
-    options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = replace(schedule, minutes=options.minutes)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    packed = options.out / f"packed_{options.data.stem}"
-    data = pack(options.data, packed)
+    parser = training_parser("code_prior", "Train the autoregressive prior over codes.", CONFIGURATIONS)
+    run = Run.of(parser.parse_args(arguments), "code_prior", CONFIGURATIONS)
+    with processes.first_alone():
+        data = pack(run.data, run.packed)
     unseen = held_out(data.records)
     if not unseen.any():
-        raise InputError(f"{options.data} has too few objects to hold any out, so that nothing could be measured.")
-    state, codes_config = load_weights(CODES, options.weights)
+        raise InputError(f"{run.data} has too few objects to hold any out, so that nothing could be measured.")
+    state, codes_config = load_weights(CODES, run.weights)
     shape_codes = ShapeCodes(ShapeCodesConfig(**{**codes_config, "widths": tuple(codes_config["widths"])}))
     shape_codes.load_state_dict(state)
-    shape_codes.to(device).eval()
-    folder = options.out / "code_prior"
-    folder.mkdir(parents=True, exist_ok=True)
-    origin = f"{options.data.stem}_{expected_hashes(options.weights)[CODES][:12]}"
-    encoded = folder / f"codes_{origin}.pt"
-    if not encoded.exists():
-        codes, matrices = encode_all(shape_codes, data, pack_distance_grids(options.data, packed), device)
-        save_whole(encoded, {"codes": codes, "matrices": torch.from_numpy(matrices)})
+    shape_codes.to(run.device).eval()
+    origin = f"{run.data.stem}_{expected_hashes(run.weights)[CODES][:12]}"
+    encoded = run.folder / f"codes_{origin}.pt"
+    with processes.first_alone():
+        if not encoded.exists():
+            codes, matrices = encode_all(shape_codes, data, pack_distance_grids(run.data, run.packed), run.device)
+            save_whole(encoded, {"codes": codes, "matrices": torch.from_numpy(matrices)})
     stored = torch.load(encoded, weights_only=True)
     sources = (data, stored["codes"], stored["matrices"].numpy())
-    measured = CodeSampler(*sources, unseen, device)
+    measured = CodeSampler(*sources, unseen, run.device)
     shown = measured.known(np.random.default_rng(7), SHOWN)
 
     def samples(model: CodePrior) -> np.ndarray:
@@ -157,13 +146,16 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
     torch.manual_seed(0)
-    sampler = CodeSampler(*sources, ~unseen, device)
-    checkpoint = folder / f"checkpoint_{origin}.pt"
-    trained = train(CodePrior(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    sampler, checkpoint = CodeSampler(*sources, ~unseen, run.device), run.folder / f"checkpoint_{origin}.pt"
+    trained = train(
+        CodePrior(run.config), sampler, losses_of, run.schedule, checkpoint, device=run.device, samples=samples
+    )
+    if processes.rank():
+        return
     bits = evaluate(trained.model.eval(), measured, 8)
-    save_weights(CODE_PRIOR, trained.model.state_dict(), asdict(config), options.weights)
+    save_weights(CODE_PRIOR, trained.model.state_dict(), asdict(run.config), run.weights)
     write_code_prior_card(
-        CodePriorReport(options.configuration, schedule, trained, bits, len(data), int(unseen.sum())), options.weights
+        CodePriorReport(run.configuration, run.schedule, trained, bits, len(data), int(unseen.sum())), run.weights
     )
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {bits:.2f} bits a code")
 

@@ -9,7 +9,6 @@ out of most of the samples, and all of them of some, for classifier-free guidanc
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,35 +23,35 @@ from ..data.distance_grids import stretched
 from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.packing import PackedData, pack
-from ..data.unknown_parts import VIEW_SHARE, draw_boxes, draw_directions, visible
 from ..data.variants import PLAIN_VIEWS, VIEWS, Variants, draw_variants, tinted
 from ..data.view_packing import pack_views
 from ..models.conditions import Conditions
 from ..models.latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
-from ..models.partial_shape import cell_centres, partial_grid
 from ..models.principal_components import PrincipalComponents
 from ..models.prior_weights import prior_state, read_prior
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
 from ..models.text_encoder import Sentences, TextEncoder
-from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights, save_weights
+from ..weights.bundled import AUTOENCODER, PRIOR, expected_hashes, load_weights, save_weights
+from . import processes
 from .card import PriorReport, write_prior_card
 from .described import SENTENCES, Captions, captions_of
 from .loop import Schedule, save_whole, train
+from .options import Run, training_parser
+from .part_sampling import draw_parts
 from .samples import row_of_latents
 
 TEXT_NOISE = 0.012
-PARTIAL_POINTS = 1024
 
-ALONE = {"nothing": 0.1, "sentence": 0.5, "class": 0.05, "image": 0.2, "part": 0.15}
+ALONE = {"nothing": 0.1, "sentence": 0.62, "class": 0.06, "image": 0.13, "part": 0.09}
 """Share of the samples by the condition that they have first."""
+PLAIN_SHARE = 0.5
+"""Of the samples that are of objects as they are or mirrored, whatever is drawn for the others."""
 SENTENCE_BESIDE_IMAGE = 0.3
 SENTENCE_BESIDE_PART = 0.5
 CLASS_BESIDE = 0.15
 SHOWN = ("a chair", "a wooden table", "a red car", "a tree", "a house", "a lamp")
 SHOWN_GUIDANCE, SHOWN_STEPS = 2.0, 12
 """What the picture of the training's progress samples, and how."""
-WITHOUT_NORMALS = 0.25
-WITHOUT_COLORS = 0.3
 
 CONFIGURATIONS = {
     "small": (LatentPriorConfig(), Schedule(minutes=30, batch_size=512, learning_rate=1e-3)),
@@ -130,11 +129,11 @@ class LatentSampler:
         weight = np.array([names.count(name) ** -0.5 for name in names])
         weight[held_out(data.records)] = 0
         self.cumulative = np.cumsum(weight / weight.sum())
-        self.centres = cell_centres().numpy()
 
     def __call__(self, generator: np.random.Generator, count: int) -> FlowBatch:
         objects = np.searchsorted(self.cumulative, generator.random(count)).clip(0, len(self.cumulative) - 1)
-        views = generator.integers(VIEWS, size=count)
+        kinds = np.where(generator.random(count) < PLAIN_SHARE, PLAIN_VIEWS, VIEWS)
+        views = generator.integers(kinds)
         first = generator.choice(list(ALONE), count, p=list(ALONE.values()))
         views[first == "image"] %= PLAIN_VIEWS  # pictures are of objects as they are
         beside = generator.random((2, count))
@@ -184,32 +183,9 @@ class LatentSampler:
     def _parts(
         self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray
     ) -> tuple[Tensor, Tensor]:
-        data, of = self.data, objects[rows]
-        matrices = self.matrices[of, views[rows]]
-        points = generator.integers(data.surface_positions.shape[1], size=(len(rows), PARTIAL_POINTS))
-        scans = np.flatnonzero(generator.random(len(rows)) < VIEW_SHARE)
-        directions = draw_directions(generator, len(scans))
-        whole = data.surface_positions[of[scans]].astype(np.float32) @ matrices[scans].transpose(0, 2, 1)
-        # What hides what is asked of all points, since few of them would let the camera look through the surface.
-        for row, faced in zip(scans, visible(whole, directions), strict=True):
-            points[row] = generator.choice(np.flatnonzero(faced), PARTIAL_POINTS)
-        positions = data.surface_positions[of[:, None], points].astype(np.float32) @ matrices.transpose(0, 2, 1)
-        normals = data.surface_normals[of[:, None], points].astype(np.float32) @ np.linalg.inv(matrices)
-        normals /= np.linalg.norm(normals, axis=2, keepdims=True).clip(1e-6)
-        # A scan's normals point to its camera, whatever way the faces are wound.
-        towards = np.einsum("bni,bi->bn", normals[scans], directions)
-        normals[scans] *= np.where(towards < 0, -1, 1)[..., None]
-        normals[generator.random(len(rows)) < WITHOUT_NORMALS] = 0
-        colors = data.surface_colors[of[:, None], points].astype(np.float32) / 127.5 - 1
-        has_color = np.array([data.records[index]["has_color"] for index in of], bool)
-        told = has_color & ~self.tinted[of, views[rows]] & (generator.random(len(rows)) >= WITHOUT_COLORS)
-        colors[~told] = 0
-        boxes = draw_boxes(generator, len(rows))
-        seen = ~boxes.contain(positions)
-        unknown = boxes.contain(np.broadcast_to(self.centres, (len(rows), *self.centres.shape)))
-        seen[scans], unknown[scans] = True, True
-        arrays = (positions, normals.astype(np.float32), colors, seen, unknown)
-        return self._rows_and(rows, partial_grid(*(torch.from_numpy(array).to(self.device) for array in arrays)))
+        of, seen = objects[rows], views[rows]
+        parts = draw_parts(self.data, generator, of, self.matrices[of, seen], self.tinted[of, seen])
+        return self._rows_and(rows, parts.grids)
 
 
 def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[str, Tensor]]:
@@ -228,40 +204,34 @@ def flow_losses(deviations: Tensor) -> Callable[[LatentPrior, FlowBatch], dict[s
 
 def main(arguments: list[str] | None = None) -> None:
     """Encode, describe, train, save; see --help."""
-    parser = argparse.ArgumentParser(prog="latent_prior", description="Train the prior over shape latents.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data, latents and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="the auto-encoder's folder, and where to write")
+    parser = training_parser("latent_prior", "Train the prior over shape latents.", CONFIGURATIONS)
     parser.add_argument("--start", type=Path, help="a folder of weights that this starts with")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    packed = options.out / f"packed_{options.data.stem}"
-    data = pack(options.data, packed)
+    run = Run.of(options, "latent_prior", CONFIGURATIONS)
+    device = run.device
+    with processes.first_alone():
+        data, pictures = pack(run.data, run.packed), pack_views(run.data, run.packed)
     variants = variants_of(data)
     classes = tuple(sorted({record["class"] for record in data.records}))
-    config = replace(config, classes=classes)
-    state, autoencoder_config = load_weights(AUTOENCODER, options.weights)
+    config = replace(run.config, classes=classes)
+    state, autoencoder_config = load_weights(AUTOENCODER, run.weights)
     autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**autoencoder_config))
     autoencoder.load_state_dict(state)
     autoencoder.to(device).eval()
-    folder = options.out / "latent_prior"
-    folder.mkdir(parents=True, exist_ok=True)
+    encoder = TextEncoder(device)
     # Latents and what is learned of them belong to one auto-encoder and one data set.
-    origin = f"{options.data.stem}_{expected_hashes(options.weights)[AUTOENCODER][:12]}"
-    encoded = folder / f"latents_{origin}.pt"
-    if not encoded.exists():
-        save_whole(encoded, encode_all(autoencoder, data, pack_distance_grids(options.data, packed), variants, device))
+    origin = f"{run.data.stem}_{expected_hashes(run.weights)[AUTOENCODER][:12]}"
+    encoded = run.folder / f"latents_{origin}.pt"
+    with processes.first_alone():
+        captions = captions_of(data, variants, encoder, run.folder / f"captions_{run.data.stem}.pt")
+        if not encoded.exists():
+            grids = pack_distance_grids(run.data, run.packed)
+            save_whole(encoded, encode_all(autoencoder, data, grids, variants, device))
     latents = torch.load(encoded, weights_only=True).float()
     seen = latents[~torch.from_numpy(held_out(data.records))].flatten(0, 1)
     components = PrincipalComponents(config.components, tuple(latents.shape[2:]))
-    prior = LatentPrior(config)
     torch.manual_seed(0)
+    prior = LatentPrior(config)
     if options.start is None:
         components.fit(seen)
     else:
@@ -269,12 +239,9 @@ def main(arguments: list[str] | None = None) -> None:
         read_prior(prior, components, load_weights(PRIOR, options.start)[0])
     explained = components.explained(seen)
     coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-    encoder = TextEncoder(device)
-    captions = captions_of(data, variants, encoder, folder / f"captions_{options.data.stem}.pt")
-    pictures = pack_views(options.data, packed)
     sampler = LatentSampler(data, coefficients, variants, captions, pictures, classes, device)
     losses_of = flow_losses(components.deviations.to(device))
-    checkpoint = folder / f"checkpoint_{origin}.pt"
+    checkpoint = run.folder / f"checkpoint_{origin}.pt"
 
     def samples(prior: LatentPrior) -> np.ndarray:
         told = Conditions(len(SHOWN), sentences=(torch.arange(len(SHOWN), device=device), encoder.encode(SHOWN)))
@@ -282,12 +249,14 @@ def main(arguments: list[str] | None = None) -> None:
         coefficients = sample(prior, noise, Guidance.by(prior, told, SHOWN_GUIDANCE), steps=SHOWN_STEPS)
         return row_of_latents(autoencoder, components.to(device).restore(coefficients).unbind())
 
-    trained = train(prior, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    trained = train(prior, sampler, losses_of, run.schedule, checkpoint, device=device, samples=samples)
+    if processes.rank():
+        return
     components.to("cpu")
-    save_weights(PRIOR, prior_state(trained.model, components), asdict(config), options.weights, matrices_in_bytes=True)
+    save_weights(PRIOR, prior_state(trained.model, components), asdict(config), run.weights, matrices_in_bytes=True)
     count = latents.shape[0] * latents.shape[1]
-    report = PriorReport(options.configuration, schedule, trained, len(data), count, explained)
-    write_prior_card(report, options.weights)
+    report = PriorReport(run.configuration, run.schedule, trained, len(data), count, explained)
+    write_prior_card(report, run.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes, components explain {explained:.1%}")
 
 

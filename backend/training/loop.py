@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from . import processes
 from .picture import write_picture
 
 CHECKPOINT_SECONDS = 180
@@ -79,7 +80,7 @@ def train(
     `draw(generator, batch_size)` gives a batch that depends on the generator alone, in a thread of its own;
     `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
     allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
-    with the same weights.
+    with the same weights. Of several processes (see `processes`) all must call this; the first one writes.
 
     Beside every checkpoint, `progress.png` shows the losses so far, and below them what `samples(averaged model)`
     paints, (H, W, 3) uint8.
@@ -99,7 +100,14 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         step, spent, running, history = state["step"], state["seconds"], state["losses"], state["history"]
 
+    objective = processes.synchronised(model, losses_of)
+    rank = processes.rank()
+    # The first process's draws are those of a process alone.
+    own = [rank] if rank else []
+
     def save() -> None:
+        if rank:
+            return
         parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
         save_whole(checkpoint, {**parts, "step": step, "seconds": spent, "losses": running, "history": history})
         curves = {name: values for name, values in history.items() if name != "step"}
@@ -109,11 +117,18 @@ def train(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60
     saved = time.monotonic()
-    bar = tqdm(total=round(budget), initial=round(spent), unit="s", desc=checkpoint.parent.name, mininterval=10)
+    bar = tqdm(
+        total=round(budget),
+        initial=round(spent),
+        unit="s",
+        desc=checkpoint.parent.name,
+        mininterval=10,
+        disable=rank > 0,
+    )
     with bar, ThreadPoolExecutor(1) as ahead:
 
         def drawn(index: int) -> Future[Batch]:
-            return ahead.submit(draw, np.random.default_rng([seed, index]), schedule.batch_size)
+            return ahead.submit(draw, np.random.default_rng([seed, index, *own]), schedule.batch_size)
 
         # The next batch is drawn while this one is learned from.
         following = drawn(step) if spent < budget else None
@@ -121,11 +136,11 @@ def train(
             start = time.monotonic()
             assert following is not None
             batch, following = following.result(), drawn(step + 1)
-            torch.manual_seed(seed * 1_000_003 + step)
+            torch.manual_seed((seed + 1009 * rank) * 1_000_003 + step)
             for group in optimizer.param_groups:
                 group["lr"] = _rate(schedule, step, spent / budget)
             with torch.autocast(device.type, dtype=torch.bfloat16):
-                losses = losses_of(model, batch)
+                losses = objective(batch)
             torch.stack(list(losses.values())).sum().backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -143,8 +158,7 @@ def train(
             if step % HISTORY_STEPS == 0:
                 for name, value in {"step": step, **running}.items():
                     history.setdefault(name, []).append(value)
-            taken = time.monotonic() - start
-            spent += taken
+            spent += processes.of_first(time.monotonic() - start)
             bar.set_postfix(step=step, **{name: f"{value:.4f}" for name, value in running.items()}, refresh=False)
             bar.update(round(spent) - bar.n)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -27,8 +27,15 @@ class Parts:
     boxes: UnknownBoxes
 
 
-def draw_parts(data: PackedData, generator: np.random.Generator, objects: np.ndarray, matrices: np.ndarray) -> Parts:
-    """A part of each of the objects (B,) int, moved by matrices (B, 3, 3) float32."""
+def draw_parts(
+    data: PackedData,
+    generator: np.random.Generator,
+    objects: np.ndarray,
+    matrices: np.ndarray,
+    tinted: np.ndarray | None = None,
+) -> Parts:
+    """A part of each of the objects (B,) int, moved by matrices (B, 3, 3) float32; of those that are `tinted` (B,) bool
+    the packed colours are not the true ones, and not told."""
     count, centres = len(objects), cell_centres().numpy()
     points = generator.integers(data.surface_positions.shape[1], size=(count, PARTIAL_POINTS))
     scans = generator.random(count) < VIEW_SHARE
@@ -47,7 +54,8 @@ def draw_parts(data: PackedData, generator: np.random.Generator, objects: np.nda
     normals[generator.random(count) < WITHOUT_NORMALS] = 0
     colors = data.surface_colors[rows, points].astype(np.float32) / 127.5 - 1
     has_color = np.array([data.records[index]["has_color"] for index in objects], bool)
-    colors[~has_color | (generator.random(count) < WITHOUT_COLORS)] = 0
+    untold = ~has_color if tinted is None else ~has_color | tinted
+    colors[untold | (generator.random(count) < WITHOUT_COLORS)] = 0
     boxes = draw_boxes(generator, count)
     seen = ~boxes.contain(positions)
     unknown = boxes.contain(np.broadcast_to(centres, (count, *centres.shape)))

@@ -9,9 +9,7 @@ sees. Clouds are in model space as the method gives them: with the part that is 
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -25,9 +23,11 @@ from ..errors import InputError
 from ..kernels import chamfer_distance_l1
 from ..models.placements import HALF_EXTENT, SCAN_SCALE
 from ..models.pointr import PoinTr, PoinTrConfig, with_input
-from ..weights.bundled import FOLDER, POINTS, save_weights
+from ..weights.bundled import POINTS, save_weights
+from . import processes
 from .card import PointReport, write_point_card
 from .loop import Schedule, train
+from .options import Run, training_parser
 from .samples import row_of_clouds
 
 INPUT_POINTS = 512
@@ -133,24 +133,15 @@ def evaluate(model: PoinTr, sampler: CloudSampler, batches: int) -> dict[str, fl
 
 def main(arguments: list[str] | None = None) -> None:
     """Pack, train, measure, save; see --help."""
-    parser = argparse.ArgumentParser(prog="point_completion", description="Train the completion of clouds of points.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
-    options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = replace(schedule, minutes=options.minutes)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = pack(options.data, options.out / f"packed_{options.data.stem}")
+    parser = training_parser("point_completion", "Train the completion of clouds of points.", CONFIGURATIONS)
+    run = Run.of(parser.parse_args(arguments), "point_completion", CONFIGURATIONS)
+    with processes.first_alone():
+        data = pack(run.data, run.packed)
     unseen = held_out(data.records)
     if not unseen.any():
-        raise InputError(f"{options.data} has too few objects to hold any out, so that nothing could be measured.")
+        raise InputError(f"{run.data} has too few objects to hold any out, so that nothing could be measured.")
     torch.manual_seed(0)
-    measured = CloudSampler(data, device, only=unseen)
+    measured = CloudSampler(data, run.device, only=unseen)
     shown = measured(np.random.default_rng(7), SHOWN)
 
     @torch.no_grad()
@@ -158,13 +149,16 @@ def main(arguments: list[str] | None = None) -> None:
         fine = with_input(model.eval()(shown.parts), shown.parts).fine
         return np.concatenate([row_of_clouds(clouds.cpu().numpy()) for clouds in (shown.parts, fine, shown.wholes)])
 
-    checkpoint = options.out / "point_completion" / "checkpoint.pt"
-    sampler = CloudSampler(data, device)
-    trained = train(PoinTr(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
+    sampler, checkpoint = CloudSampler(data, run.device), run.folder / "checkpoint.pt"
+    trained = train(
+        PoinTr(run.config), sampler, losses_of, run.schedule, checkpoint, device=run.device, samples=samples
+    )
+    if processes.rank():
+        return
     metrics = evaluate(trained.model.eval(), measured, 16)
-    save_weights(POINTS, trained.model.state_dict(), asdict(config), options.weights)
-    report = PointReport(options.configuration, schedule, trained, metrics, len(data), int(unseen.sum()))
-    write_point_card(report, options.weights)
+    save_weights(POINTS, trained.model.state_dict(), asdict(run.config), run.weights)
+    report = PointReport(run.configuration, run.schedule, trained, metrics, len(data), int(unseen.sum()))
+    write_point_card(report, run.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {metrics}")
 
 

@@ -10,7 +10,6 @@ which is the latent's mean square but for constants.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +26,11 @@ from ..data.packing import PackedData, pack
 from ..data.sampling import NEAR_POINTS, UNIFORM_POINTS
 from ..errors import InputError
 from ..models.shape_autoencoder import ShapeAutoencoder, ShapeAutoencoderConfig
-from ..weights.bundled import AUTOENCODER, FOLDER, load_weights, save_weights
+from ..weights.bundled import AUTOENCODER, load_weights, save_weights
+from . import processes
 from .card import AutoencoderReport, write_autoencoder_card
 from .loop import Schedule, train
+from .options import Run, training_parser
 from .samples import row_of_latents
 
 TRUNCATION = 0.1
@@ -228,46 +229,39 @@ def evaluate(
 
 def main(arguments: list[str] | None = None) -> None:
     """Pack, train, measure, save; see --help."""
-    parser = argparse.ArgumentParser(prog="shape_autoencoder", description="Train the shape auto-encoder.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
+    parser = training_parser("shape_autoencoder", "Train the shape auto-encoder.", CONFIGURATIONS)
     parser.add_argument("--dev", type=Path, help="data to measure on; by default what is held out of --data")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
     parser.add_argument("--start", type=Path, help="a folder of weights that this starts with")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
     options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    packed = options.out / f"packed_{options.data.stem}"
-    data, grids = pack(options.data, packed), pack_distance_grids(options.data, packed)
+    run = Run.of(options, "shape_autoencoder", CONFIGURATIONS)
+    with processes.first_alone():
+        data, grids = pack(run.data, run.packed), pack_distance_grids(run.data, run.packed)
     dev, dev_grids, measured = data, grids, np.flatnonzero(held_out(data.records))
     if options.dev is not None:
         packed_dev = options.out / f"packed_{options.dev.stem}"
-        dev, dev_grids = pack(options.dev, packed_dev), pack_distance_grids(options.dev, packed_dev)
+        with processes.first_alone():
+            dev, dev_grids = pack(options.dev, packed_dev), pack_distance_grids(options.dev, packed_dev)
         measured = np.arange(len(dev))
     if not len(measured):
-        raise InputError(f"{options.data} has too few objects to hold any out: name others to measure on by --dev.")
+        raise InputError(f"{run.data} has too few objects to hold any out: name others to measure on by --dev.")
     torch.manual_seed(0)
-    model = ShapeAutoencoder(config)
+    model = ShapeAutoencoder(run.config)
     if options.start is not None:
         model.load_state_dict(load_weights(AUTOENCODER, options.start)[0])
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
-    checkpoint = options.out / "shape_autoencoder" / "checkpoint.pt"
     shown = measured[:: max(len(measured) // SHOWN, 1)][:SHOWN]
 
     def samples(model: ShapeAutoencoder) -> np.ndarray:
-        return row_of_latents(model, [encode(model, dev, dev_grids, index, device) for index in shown])
+        return row_of_latents(model, [encode(model, dev, dev_grids, index, run.device) for index in shown])
 
-    sampler = ShapeSampler(data, grids, device)
-    trained = train(model, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
-    metrics = evaluate(trained.model.eval(), dev, dev_grids, measured.tolist(), device)
-    save_weights(AUTOENCODER, trained.model.state_dict(), asdict(config), options.weights)
-    report = AutoencoderReport(options.configuration, schedule, trained, metrics, len(data), len(measured))
-    write_autoencoder_card(report, options.weights)
+    sampler, checkpoint = ShapeSampler(data, grids, run.device), run.folder / "checkpoint.pt"
+    trained = train(model, sampler, losses_of, run.schedule, checkpoint, device=run.device, samples=samples)
+    if processes.rank():
+        return
+    metrics = evaluate(trained.model.eval(), dev, dev_grids, measured.tolist(), run.device)
+    save_weights(AUTOENCODER, trained.model.state_dict(), asdict(run.config), run.weights)
+    report = AutoencoderReport(run.configuration, run.schedule, trained, metrics, len(data), len(measured))
+    write_autoencoder_card(report, run.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: {metrics}")
 
 

@@ -8,9 +8,7 @@ there is no codebook (Mentzer et al., "Finite Scalar Quantization", 2023).
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -23,9 +21,11 @@ from ..data.packing import PackedData, pack
 from ..errors import InputError
 from ..models.shape_codes import ShapeCodes, ShapeCodesConfig, reconstruction_loss
 from ..representations.distance_grid_field import DistanceGridField
-from ..weights.bundled import CODES, FOLDER, save_weights
+from ..weights.bundled import CODES, save_weights
+from . import processes
 from .card import CodesReport, write_codes_card
 from .loop import Schedule, train
+from .options import Run, training_parser
 from .samples import tile_of
 
 TURNED = 0.25
@@ -76,27 +76,17 @@ def evaluate(model: ShapeCodes, grids: np.ndarray, objects: np.ndarray, device: 
 
 def main(arguments: list[str] | None = None) -> None:
     """Pack, train, measure, save; see --help."""
-    parser = argparse.ArgumentParser(prog="shape_codes", description="Train the codes of autoregressive completion.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
-    options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = replace(schedule, minutes=options.minutes)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    packed = options.out / f"packed_{options.data.stem}"
-    data, grids = pack(options.data, packed), pack_distance_grids(options.data, packed)
+    parser = training_parser("shape_codes", "Train the codes of autoregressive completion.", CONFIGURATIONS)
+    run = Run.of(parser.parse_args(arguments), "shape_codes", CONFIGURATIONS)
+    with processes.first_alone():
+        data, grids = pack(run.data, run.packed), pack_distance_grids(run.data, run.packed)
     measured = np.flatnonzero(held_out(data.records))
     if not len(measured):
-        raise InputError(f"{options.data} has too few objects to hold any out, so that nothing could be measured.")
+        raise InputError(f"{run.data} has too few objects to hold any out, so that nothing could be measured.")
     torch.manual_seed(0)
-    model = ShapeCodes(config)
+    model = ShapeCodes(run.config)
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing from torch's own overloads
-    shown = torch.from_numpy(grids[measured[:SHOWN]].astype(np.float32) / 127).to(device)
+    shown = torch.from_numpy(grids[measured[:SHOWN]].astype(np.float32) / 127).to(run.device)
 
     @torch.no_grad()
     def samples(model: ShapeCodes) -> np.ndarray:
@@ -105,13 +95,14 @@ def main(arguments: list[str] | None = None) -> None:
             [np.concatenate([tile_of(DistanceGridField(grid)) for grid in row], axis=1) for row in rows]
         )
 
-    checkpoint = options.out / "shape_codes" / "checkpoint.pt"
-    sampler = GridSampler(data, grids, device)
-    trained = train(model, sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
-    overlap = evaluate(trained.model.eval(), grids, measured, device)
-    save_weights(CODES, trained.model.state_dict(), asdict(config), options.weights)
+    sampler, checkpoint = GridSampler(data, grids, run.device), run.folder / "checkpoint.pt"
+    trained = train(model, sampler, losses_of, run.schedule, checkpoint, device=run.device, samples=samples)
+    if processes.rank():
+        return
+    overlap = evaluate(trained.model.eval(), grids, measured, run.device)
+    save_weights(CODES, trained.model.state_dict(), asdict(run.config), run.weights)
     write_codes_card(
-        CodesReport(options.configuration, schedule, trained, overlap, len(data), len(measured)), options.weights
+        CodesReport(run.configuration, run.schedule, trained, overlap, len(data), len(measured)), run.weights
     )
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes: IoU {overlap:.3f}")
 

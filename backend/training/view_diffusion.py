@@ -10,7 +10,6 @@ in a few, for classifier-free guidance (Ho and Salimans 2022).
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,9 +27,11 @@ from ..models.text_encoder import WIDTH as TEXT_WIDTH
 from ..models.text_encoder import TextEncoder
 from ..models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig, over_white
 from ..representations.cameras import Cameras
-from ..weights.bundled import FOLDER, VIEWS, save_weights
+from ..weights.bundled import VIEWS, save_weights
+from . import processes
 from .card import ViewsReport, write_views_card
 from .loop import Schedule, save_whole, train
+from .options import Run, training_parser
 from .view_occupancy import occupancy_loss, taken_cells
 from .view_samples import SHOWN_OBJECTS, as_images, sampled_views
 
@@ -200,34 +201,26 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Render, describe, train, save; see --help."""
-    parser = argparse.ArgumentParser(prog="view_diffusion", description="Train the bundled view model.")
-    parser.add_argument("--data", type=Path, required=True, help="data-set zip, or folder of 3D files, to train on")
-    parser.add_argument("--out", type=Path, default=Path("training_runs"), help="rendered views and checkpoints")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="where the weights and their card are written")
-    parser.add_argument("--configuration", choices=CONFIGURATIONS, default="small")
-    parser.add_argument("--minutes", type=float, help="another time budget than the configuration's")
-    options = parser.parse_args(arguments)
-
-    config, schedule = CONFIGURATIONS[options.configuration]
-    if options.minutes is not None:
-        schedule = Schedule(**{**asdict(schedule), "minutes": options.minutes})
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    views = pack_orbits(options.data, options.out / f"orbits_{options.data.stem}")
-    grids = pack_distance_grids(options.data, options.out / f"packed_{options.data.stem}")
-    folder = options.out / "view_diffusion"
-    folder.mkdir(parents=True, exist_ok=True)
-    encoder = TextEncoder(device)
-    sampler = ViewSampler(views, grids, *describe(views, encoder, folder / f"sentences_{options.data.stem}.pt"), device)
+    parser = training_parser("view_diffusion", "Train the bundled view model.", CONFIGURATIONS)
+    run = Run.of(parser.parse_args(arguments), "view_diffusion", CONFIGURATIONS)
+    encoder = TextEncoder(run.device)
+    with processes.first_alone():
+        views = pack_orbits(run.data, run.packed.with_name(f"orbits_{run.data.stem}"))
+        grids = pack_distance_grids(run.data, run.packed)
+        told = describe(views, encoder, run.folder / f"sentences_{run.data.stem}.pt")
+    sampler = ViewSampler(views, grids, *told, run.device)
     shown = np.flatnonzero(held_out(views.records))[:: max(1, int(held_out(views.records).sum()) // SHOWN_OBJECTS)]
 
     def samples(model: ViewDiffusion) -> np.ndarray:
         return sampled_views(model, views, shown[:SHOWN_OBJECTS], encoder)
 
     torch.manual_seed(0)
-    checkpoint = folder / f"checkpoint_{options.data.stem}.pt"
-    trained = train(ViewDiffusion(config), sampler, losses_of, schedule, checkpoint, device=device, samples=samples)
-    save_weights(VIEWS, trained.model.state_dict(), asdict(config), options.weights)
-    write_views_card(ViewsReport(options.configuration, schedule, trained, len(views)), options.weights)
+    model, checkpoint = ViewDiffusion(run.config), run.folder / f"checkpoint_{run.data.stem}.pt"
+    trained = train(model, sampler, losses_of, run.schedule, checkpoint, device=run.device, samples=samples)
+    if processes.rank():
+        return
+    save_weights(VIEWS, trained.model.state_dict(), asdict(run.config), run.weights)
+    write_views_card(ViewsReport(run.configuration, run.schedule, trained, len(views)), run.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes")
 
 
