@@ -11,6 +11,7 @@ pickle. Both sides check every length, type and name before they use anything. S
     generate    client   job: str; recipe: object
     cancel      client   job: str
     keep        client   job: str
+    look        client   job: str; recipe: object
     progress    worker   job, stage: str; fraction: float
     preview     worker   job: str                                                            a mesh, in scene metres
     glimpse     worker   job, caption: str; loss: float                                      picture
@@ -24,7 +25,8 @@ pickle. Both sides check every length, type and name before they use anything. S
 Arrays of the further meshes of a series are named "1.vertices", "1.faces", … "2.vertices" and so on.
 
 `job` is a name that the client chooses; every `generate` is answered by exactly one result, error or cancelled. `keep`
-asks a job that optimises to end with what it has.
+asks a job that optimises to end with what it has. `look` asks what would be taken of a recipe's picture, and is
+answered by exactly one glimpse or error.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ _FIELDS: dict[str, dict[str, type]] = {
     "generate": {"job": str, "recipe": dict},
     "cancel": {"job": str},
     "keep": {"job": str},
+    "look": {"job": str, "recipe": dict},
     "progress": {"job": str, "stage": str, "fraction": float},
     "preview": {"job": str},
     "glimpse": {"job": str, "caption": str, "loss": float},
@@ -118,6 +121,10 @@ def cancel(job: str) -> Message:
 
 def keep(job: str) -> Message:
     return Message("keep", {"job": job})
+
+
+def look(job: str, recipe: Recipe) -> Message:
+    return Message("look", {"job": job, "recipe": recipe.to_dict()})
 
 
 def progress(job: str, stage: str, fraction: float) -> Message:

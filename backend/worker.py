@@ -6,6 +6,7 @@ and asks at every step. When the connection ends the reader ends the process at 
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
@@ -16,6 +17,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing import AuthenticationError
 from typing import Any, NoReturn, Protocol
+
+import numpy as np
 
 from . import generate, protocol
 from .errors import Cancelled, InputError, MachineError
@@ -45,9 +48,21 @@ class Run(Protocol):
     ) -> Result: ...
 
 
+class Look(Protocol):
+    """Shows what would be taken of a recipe's picture: (H, W, 3) uint8 sRGB."""
+
+    def __call__(self, recipe: Recipe, /) -> np.ndarray: ...
+
+
 def serve_models(address: str, device: str, health: Mapping[str, Any]) -> int:
     """Serve the bundled methods on `device`; the process's exit code. `health` is the report of the interpreter."""
-    return serve(address, run=partial(generate, device=device), health=health, release=_release_models)
+    return serve(address, run=partial(generate, device=device), look=_look, health=health, release=_release_models)
+
+
+def _look(recipe: Recipe) -> np.ndarray:
+    from .tasks.image_to_3d import look  # imports torch, which a worker that only says why it cannot work does without
+
+    return look(recipe)
 
 
 def _release_models() -> None:
@@ -60,6 +75,7 @@ def serve(
     address: str,
     *,
     run: Run,
+    look: Look | None = None,
     health: Mapping[str, Any],
     release: Callable[[], None] | None = None,
     idle_seconds: float = IDLE_SECONDS,
@@ -67,6 +83,7 @@ def serve(
     """Connect to the client at `address`, with the key from the environment, and work until it says shutdown.
 
     run            makes a Result of a Recipe
+    look           shows what would be taken of a recipe's picture; without it nobody asks for that
     health         {"python": str, "devices": [str], "missing": [str], "reason": str} for the hello; with a reason,
                    every job is answered by that reason
     release        called once after `idle_seconds` without a job
@@ -89,7 +106,7 @@ def serve(
             job = jobs.next(idle_seconds, release)
             if job is None:
                 return EXIT_OK
-            answer = _answer(job, run, health["reason"], channel)
+            answer = _answer(job, run, look, health["reason"], channel)
             jobs.finish(job)  # before the client hears of the end and may use the name again
             channel.send(answer)
     except OSError:
@@ -97,10 +114,10 @@ def serve(
 
 
 class _Job:
-    """One `generate` message on its way, and whether it was cancelled or told to come to an end meanwhile."""
+    """One `generate` or `look` message on its way, and whether it was cancelled or told to come to an end meanwhile."""
 
-    def __init__(self, name: str, recipe: dict[str, Any]) -> None:
-        self.name = name
+    def __init__(self, name: str, recipe: dict[str, Any], *, only_look: bool = False) -> None:
+        self.name, self.only_look = name, only_look
         self.recipe = recipe
         self.cancelled = threading.Event()
         self.enough = threading.Event()
@@ -153,6 +170,8 @@ def _read(channel: protocol.Channel, jobs: _Jobs) -> None:
             match message.kind:
                 case "generate":
                     jobs.add(_Job(message.fields["job"], message.fields["recipe"]))
+                case "look":
+                    jobs.add(_Job(message.fields["job"], message.fields["recipe"], only_look=True))
                 case "cancel":
                     jobs.cancel(message.fields["job"])
                 case "keep":
@@ -175,13 +194,15 @@ def _end(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
-def _answer(job: _Job, run: Run, reason: str, channel: protocol.Channel) -> protocol.Message:
+def _answer(job: _Job, run: Run, look: Look | None, reason: str, channel: protocol.Channel) -> protocol.Message:
     """Do the job; the one message that ends it."""
     try:
         if job.cancelled.is_set():
             raise Cancelled
         if reason:
             raise MachineError(reason)
+        if job.only_look and look is not None:
+            return protocol.glimpse(job.name, look(Recipe.from_dict(job.recipe)), "What is taken", math.nan)
         outcome = run(
             Recipe.from_dict(job.recipe),
             progress=lambda stage, fraction: channel.send(protocol.progress(job.name, stage, fraction)),

@@ -64,6 +64,8 @@ class Worker(Protocol):
 
     def generate(self, job: int, recipe: Recipe) -> None: ...
 
+    def look(self, job: int, recipe: Recipe) -> None: ...
+
     def cancel(self, job: int) -> None: ...
 
     def keep(self, job: int) -> None: ...
@@ -78,7 +80,8 @@ class JobQueue:
     """Jobs in the order in which they were asked for, and previews in between.
 
     A preview is a recipe that no history keeps: only the one asked for last is made, when no job waits. Its job is
-    `previewed` when it is over, until somebody takes it from there.
+    `previewed` when it is over, until somebody takes it from there. One may be no more than a look at what would be
+    taken of the recipe's picture.
 
     `start_worker` makes a worker when there is a job and none is alive; it raises `MachineError` when it cannot.
     """
@@ -89,6 +92,7 @@ class JobQueue:
     time_left: TimeLeft = field(default_factory=TimeLeft)
     previewed: Job | None = None
     _wanted_preview: Recipe | None = None
+    _only_look: bool = False
     _previewing: Job | None = None
     _worker: Worker | None = None
     _warm: bool = False
@@ -103,11 +107,11 @@ class JobQueue:
         self.jobs.append(job)
         return job
 
-    def ask_preview(self, recipe: Recipe | None) -> None:
+    def ask_preview(self, recipe: Recipe | None, *, only_look: bool = False) -> None:
         """Asks for a preview in the place of any that has not begun; None only forgets that one."""
         if recipe is not None:
             recipe.validate()
-        self._wanted_preview = recipe
+        self._wanted_preview, self._only_look = recipe, only_look
 
     def take_preview(self) -> Job | None:
         """The preview that is over, once."""
@@ -234,7 +238,8 @@ class JobQueue:
         self._next_number += 1
         self._wanted_preview = None
         try:
-            self._living_worker().generate(job.number, job.recipe)
+            worker = self._living_worker()
+            (worker.look if self._only_look else worker.generate)(job.number, job.recipe)
         except MachineError as error:
             self._end_preview(job, JobState.FAILED, str(error))
 
@@ -244,6 +249,9 @@ class JobQueue:
         elif event.job == job.number and isinstance(event, Finished):
             self._warm = True
             job.result = event.result
+            self._end_preview(job, JobState.DONE)
+        elif event.job == job.number and isinstance(event, Glimpsed):
+            job.glimpse = event
             self._end_preview(job, JobState.DONE)
         elif event.job == job.number and isinstance(event, Failed | Stopped):
             self._end_preview(job, JobState.FAILED, getattr(event, "message", ""))

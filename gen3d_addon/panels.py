@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, cast
 import bpy
 
 from . import scene, session
-from .backend.recipe import MOST_MESHES
+from .backend.recipe import BUNDLED, MOST_MESHES
 from .extension import open_scene
 from .jobs import Job, JobState
-from .panel_state import draw_state
+from .panel_state import draw_glimpse, draw_state
 from .panel_text import draw_health, draw_sentence, layout_of
 from .partial_shape import in_order
 from .properties import (
@@ -94,12 +94,19 @@ class AdvancedPanel(Sidebar):
     bl_label = "Advanced"
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
     task: str
+    published_by = ""
+    """The setting that chooses a published model, where there is one: then it is asked where that model's files are."""
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = settings_of(self.task, open_scene(context))
         column = column_of(layout_of(cast("bpy.types.Panel", self)))
-        for parameter in shown(chosen_method(settings, self.task), advanced=True):
+        method = chosen_method(settings, self.task)
+        for parameter in shown(method, advanced=True):
             column.prop(settings, parameter.name)
+        if self.published_by and "checkpoint" in method.optional_inputs:
+            files = column.row()
+            files.enabled = getattr(settings, self.published_by) != BUNDLED
+            files.prop(settings, "checkpoint")
 
 
 class GEN3D_PT_text(TaskPanel, bpy.types.Panel):
@@ -115,6 +122,7 @@ class GEN3D_PT_text_advanced(AdvancedPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_text_advanced"
     bl_parent_id = "GEN3D_PT_text"
     task = TEXT
+    published_by = "text_prior"
 
 
 class GEN3D_PT_image(TaskPanel, bpy.types.Panel):
@@ -132,13 +140,18 @@ class GEN3D_PT_image(TaskPanel, bpy.types.Panel):
             layout.template_icon(icon_value=settings.picture.preview_ensure().icon_id, scale=6.0)
         column = column_of(layout)
         column.template_ID(settings, "mask", open="image.open", text="Mask")
-        column.prop(settings, "prompt")
+        column.prop(settings, "mask_model")
+        layout.operator("gen3d.preview_mask", icon="IMAGE_ALPHA")
+        if (seen := session.current().look_at(settings.picture)) is not None:
+            draw_glimpse(layout, seen)
+        column_of(layout).prop(settings, "prompt")
 
 
 class GEN3D_PT_image_advanced(AdvancedPanel, bpy.types.Panel):
     bl_idname = "GEN3D_PT_image_advanced"
     bl_parent_id = "GEN3D_PT_image"
     task = IMAGE
+    published_by = "view_model"
 
 
 class GEN3D_PT_completion(TaskPanel, bpy.types.Panel):
@@ -198,6 +211,8 @@ class GEN3D_PT_active_object(Sidebar, bpy.types.Panel):
             row.operator("gen3d.variations", icon="DUPLICATE")
         if scene.viewpoint_of(context.active_object) is not None:
             layout.operator("gen3d.add_camera", icon="CAMERA_DATA")
+        if scene.views_of(context.active_object):
+            layout.operator("gen3d.save_views", icon="FILE_FOLDER")
         if scene.siblings(context.active_object, open_scene(context)):
             layout.operator("gen3d.keep", icon="CHECKMARK")
 

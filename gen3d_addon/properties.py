@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 
-from .backend.recipe import MOST_MESHES, SEED_LIMIT, Method, Parameter, Recipe, method, methods_of
+from .backend.recipe import BUNDLED, MOST_MESHES, SEED_LIMIT, Method, Parameter, Recipe, method, methods_of
 
 TEXT, IMAGE, COMPLETION, INTERPOLATION = "text_to_3d", "image_to_3d", "shape_completion", "latent_interpolation"
 SCENE_PROPERTIES = {
@@ -92,7 +92,12 @@ def chosen_method(settings: Any, task: str) -> Method:
     return methods[0] if len(methods) == 1 else method(task, settings.method)
 
 
-TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT)
+CHECKPOINT: Any = bpy.props.StringProperty(
+    name="Files",
+    description="Where the published model is, if it was not fetched with 'python -m backend download'; may stay empty",
+    subtype="FILE_PATH",
+)
+TextSettings: Any = settings_class("GEN3D_PG_text_settings", TEXT, {"checkpoint": CHECKPOINT})
 ImageSettings: Any = settings_class(
     "GEN3D_PG_image_settings",
     IMAGE,
@@ -104,6 +109,12 @@ ImageSettings: Any = settings_class(
             name="Picture",
             description="A picture of one object, on a plain or transparent ground",
             type=bpy.types.Image,
+        ),
+        "checkpoint": CHECKPOINT,
+        "mask_model": bpy.props.StringProperty(
+            name="Mask Model",
+            description="An ONNX file of U²-Net or IS-Net that finds the object where there is no mask; may stay empty",
+            subtype="FILE_PATH",
         ),
         "mask": bpy.props.PointerProperty(
             name="Mask",
@@ -229,14 +240,26 @@ def session_state(context: bpy.types.Context) -> Any:
 
 def text_recipes(settings: Any) -> list[Recipe]:
     """The recipes that the text settings ask for, one a variation. Raises `InputError` with a sentence."""
-    return _recipes(TEXT, settings, {"prompt": settings.prompt})
+    return _recipes(TEXT, settings, {"prompt": settings.prompt, **_checkpoint(settings, TEXT, "text_prior")})
 
 
 def image_recipes(settings: Any, picture: str, mask: str | None) -> list[Recipe]:
     """The recipes that the image settings ask for, one a variation, from image files. Raises `InputError` with a
     sentence."""
-    inputs = {"picture": picture} | ({} if mask is None else {"mask": mask})
+    inputs = (
+        {"picture": picture} | ({} if mask is None else {"mask": mask}) | _checkpoint(settings, IMAGE, "view_model")
+    )
+    if settings.mask_model.strip():
+        inputs["mask_model"] = bpy.path.abspath(settings.mask_model)
     return _recipes(IMAGE, settings, inputs | _optional_prompt(settings))
+
+
+def _checkpoint(settings: Any, task: str, chosen_by: str) -> dict[str, str]:
+    """The files of the published model that the settings choose, where they name any."""
+    takes = "checkpoint" in chosen_method(settings, task).optional_inputs
+    if not takes or getattr(settings, chosen_by) == BUNDLED or not settings.checkpoint.strip():
+        return {}
+    return {"checkpoint": bpy.path.abspath(settings.checkpoint)}
 
 
 def completion_recipes(settings: Any, shape: str, unknown: str | tuple[float, ...]) -> list[Recipe]:

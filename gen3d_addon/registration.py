@@ -24,6 +24,8 @@ CLASSES: tuple[type, ...] = (
     image.GEN3D_OT_generate_image,
     image.GEN3D_OT_paste_picture,
     image.GEN3D_OT_render_picture,
+    image.GEN3D_OT_preview_mask,
+    image.GEN3D_OT_save_views,
     image.GEN3D_OT_add_camera,
     completion.GEN3D_OT_complete,
     completion.GEN3D_OT_keep,

@@ -21,6 +21,8 @@ from .backend.recipe import InputError, Recipe, Result
 
 RECIPE_PROPERTY = "gen3d_recipe"
 VIEWPOINT_PROPERTY = "gen3d_viewpoint"
+VIEW_PROPERTY = "gen3d_view_"
+"""Begins the names of the properties that point to the pictures which were made on the way."""
 IN_PLACE = ("shape_completion",)
 """Tasks whose results belong to where their input is, and not to the 3D cursor."""
 FRAMES_BETWEEN = 12
@@ -59,7 +61,12 @@ def add_result(target: bpy.types.Scene | bpy.types.Context, result: Result) -> b
         if result.viewpoint is not None:
             item[VIEWPOINT_PROPERTY] = viewpoints.stored(result.viewpoint, result.transform, scene)
         if result.views is not None:
-            made += [materials.add_view(f"{name} view {number}", view) for number, view in enumerate(result.views, 1)]
+            views = [
+                materials.add_view(f"{name} view {number:02}", view) for number, view in enumerate(result.views, 1)
+            ]
+            made += views
+            for number, view in enumerate(views, 1):
+                item[f"{VIEW_PROPERTY}{number:02}"] = view
         if result.shape_keys is not None:
             add_shape_keys(item, [placement.to_scene_units(key, result.transform, scene) for key in result.shape_keys])
             if result.recipe.parameters.get("output") == "keyframes":
@@ -212,6 +219,14 @@ def viewpoint_of(item: bpy.types.Object | None) -> str | None:
     from a picture."""
     stored = item.get(VIEWPOINT_PROPERTY) if item is not None else None
     return stored if isinstance(stored, str) else None
+
+
+def views_of(item: bpy.types.Object | None) -> list[bpy.types.Image]:
+    """The pictures of other sides that were kept when the object was made, those that are still there, in order."""
+    if item is None:
+        return []
+    kept = [item[name] for name in sorted(item.keys()) if name.startswith(VIEW_PROPERTY)]
+    return [image for image in kept if isinstance(image, bpy.types.Image)]
 
 
 def siblings(item: bpy.types.Object | None, within: bpy.types.Scene) -> list[bpy.types.Object]:

@@ -15,7 +15,7 @@ import bpy
 from . import extension, preview, properties, runtime, scene
 from .backend.recipe import InputError, MachineError, Recipe
 from .jobs import Job, JobQueue, JobState
-from .worker_client import WorkerClient
+from .worker_client import Glimpsed, WorkerClient
 
 BUSY_SECONDS = 0.1
 PREVIEW_SECONDS = 0.02
@@ -40,7 +40,8 @@ class Target:
 @dataclass
 class Session:
     """`error` and `notes` are sentences for the panel; `placing` are finished jobs that are not in a scene yet;
-    `previews` says whether a ghost is shown that the user asked for."""
+    `previews` says whether a ghost is shown that the user asked for; `looked_at` is the name of the image whose mask
+    was asked for last, and `seen` that mask, when it is there."""
 
     queue: JobQueue
     health: runtime.HealthCheck = field(default_factory=runtime.HealthCheck)
@@ -48,6 +49,8 @@ class Session:
     notes: list[str] = field(default_factory=list)
     placing: deque[Job] = field(default_factory=deque)
     previews: bool = False
+    looked_at: str = ""
+    seen: Glimpsed | None = None
 
     def submit(self, recipes: list[Recipe], target: bpy.types.Scene) -> None:
         """Queues the recipes, whose results go to `target`. Raises `InputError` before anything is queued."""
@@ -62,6 +65,17 @@ class Session:
         """Asks for a ghost of what the recipe makes; of several only the last is made. Raises `InputError`."""
         self.queue.ask_preview(recipe)
         start_timer(PREVIEW_SECONDS)
+
+    def ask_look(self, recipe: Recipe, image: str) -> None:
+        """Asks what would be taken of the image that the recipe is made from. Raises `InputError`."""
+        self.dismiss()
+        self.queue.ask_preview(recipe, only_look=True)
+        self.looked_at, self.seen = image, None
+        start_timer(PREVIEW_SECONDS)
+
+    def look_at(self, image: bpy.types.Image | None) -> Glimpsed | None:
+        """What would be taken of an image, where that was asked for and is known."""
+        return self.seen if image is not None and image.name == self.looked_at else None
 
     def hide_preview(self) -> None:
         """Takes the ghost away, and forgets the one that was asked for."""
@@ -135,7 +149,9 @@ class Session:
 
     def _show_preview(self, job: Job) -> None:
         """The ghost of a preview that is over, unless a job has begun since, which has ghosts of its own."""
-        if job.result is None:
+        if job.glimpse is not None:
+            self.seen = job.glimpse
+        elif job.result is None:
             self.error = job.message or self.error
         elif self.queue.running is None:
             self.previews = True

@@ -155,7 +155,13 @@ class WorkerClient:
 
     def generate(self, job: int, recipe: Recipe) -> None:
         """Gives the worker a job, now or as soon as it is up. It takes one at a time."""
-        message = protocol.generate(str(job), recipe)
+        self._ask(job, protocol.generate(str(job), recipe))
+
+    def look(self, job: int, recipe: Recipe) -> None:
+        """Asks what would be taken of the recipe's picture, as `generate` does; the answer is a glimpse."""
+        self._ask(job, protocol.look(str(job), recipe))
+
+    def _ask(self, job: int, message: protocol.Message) -> None:
         with self._lock:
             self._job = job
             if self._channel is None:

@@ -159,7 +159,11 @@ class PublishedViewModel:
     ) -> np.ndarray:
         """As `ViewModel` has it; of 256 pixels."""
         seen = self.model.views(
-            self._encoded(picture, pose), cameras, seed=seed, step=lambda done, total: step(done / total)
+            self._encoded(picture, pose),
+            cameras,
+            seed=seed,
+            steps=zero123.STEPS,
+            step=lambda done, total: step(done / total),
         )
         colors = seen.permute(0, 2, 3, 1).cpu().numpy()
         masks = np.stack([object_mask(one) for one in colors])

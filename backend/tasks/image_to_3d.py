@@ -155,6 +155,13 @@ def cut_out_of(recipe: Recipe, glimpse: Glimpse | None) -> CutOut:
     return cut
 
 
+def look(recipe: Recipe) -> np.ndarray:
+    """What would be taken of the recipe's picture: (H, W, 3) uint8 sRGB, all else paled. Raises InputError."""
+    shown: list[np.ndarray] = []
+    cut_out_of(recipe, lambda picture, _caption, _loss: shown.append(picture))
+    return shown[0]
+
+
 def size_of(recipe: Recipe) -> tuple[float, list[str]]:
     """Largest extent in metres of what the recipe's prompt says that it is, and notes for the user."""
     prompt = recipe.inputs.get("prompt")

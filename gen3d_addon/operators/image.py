@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import bpy
 
 from .. import extension, picture_files, properties, scene, session, viewpoints
-from ..backend.recipe import InputError, MachineError
+from ..backend.data.mesh_encodings import png_bytes
+from ..backend.data.mesh_files import write_files
+from ..backend.recipe import InputError, MachineError, Recipe
 from . import Answer
 from .refusal import refuse
 
@@ -22,15 +25,19 @@ class GEN3D_OT_generate_image(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Answer:
         try:
             target = extension.open_scene(context)
-            settings = properties.image_settings(target)
-            if settings.picture is None:
-                raise InputError("There is no picture: open one, paste one, or render the active camera's view.")
-            picture = str(picture_files.file_of(settings.picture))
-            mask = None if settings.mask is None else str(picture_files.file_of(settings.mask))
-            session.current().submit(properties.image_recipes(settings, picture, mask), target)
+            session.current().submit(_recipes(properties.image_settings(target)), target)
         except (InputError, MachineError) as error:
             return refuse(self, error)
         return {"FINISHED"}
+
+
+def _recipes(settings: Any) -> list[Recipe]:
+    """The recipes that the image settings ask for. Raises InputError or MachineError."""
+    if settings.picture is None:
+        raise InputError("There is no picture: open one, paste one, or render the active camera's view.")
+    picture = str(picture_files.file_of(settings.picture))
+    mask = None if settings.mask is None else str(picture_files.file_of(settings.mask))
+    return properties.image_recipes(settings, picture, mask)
 
 
 class GEN3D_OT_paste_picture(bpy.types.Operator):
@@ -109,6 +116,50 @@ def _rendered(target: bpy.types.Scene) -> bpy.types.Image:
         image.name = f"{target.camera.name} render"
         image.pack()
     return image
+
+
+class GEN3D_OT_preview_mask(bpy.types.Operator):
+    """Show what would be taken of the picture, before anything is made of it"""
+
+    bl_idname = "gen3d.preview_mask"
+    bl_label = "Preview Mask"
+
+    def execute(self, context: bpy.types.Context) -> Answer:
+        try:
+            settings = properties.image_settings(extension.open_scene(context))
+            session.current().ask_look(_recipes(settings)[0], settings.picture.name)
+        except (InputError, MachineError) as error:
+            return refuse(self, error)
+        return {"FINISHED"}
+
+
+class GEN3D_OT_save_views(bpy.types.Operator):
+    """Save the pictures of the other sides that were kept when the object was made, as PNG files in a folder"""
+
+    bl_idname = "gen3d.save_views"
+    bl_label = "Save Views"
+
+    directory: bpy.props.StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bool(scene.views_of(context.active_object))
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Answer:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> Answer:
+        views = scene.views_of(context.active_object)
+        folder = Path(bpy.path.abspath(self.directory))
+        try:
+            if not views:
+                raise InputError("The active object has no views: make it with Keep Views, under Advanced.")
+            write_files({folder / f"{image.name}.png": png_bytes(picture_files.pixels_of(image)) for image in views})
+        except (InputError, MachineError) as error:
+            return refuse(self, error)
+        self.report({"INFO"}, f"{len(views)} views were saved to {folder}.")
+        return {"FINISHED"}
 
 
 class GEN3D_OT_add_camera(bpy.types.Operator):

@@ -108,8 +108,14 @@ def generate(
     return recipe_module.Result(tetrahedron(), transform, recipe, {"Sampling": 0.25, "Extracting": 0.5}, notes)
 
 
+def look(recipe: Any) -> np.ndarray:
+    if "missing" in recipe.inputs["picture"]:
+        raise errors.InputError("There is no picture: open one.")
+    return np.full((4, 6, 3), 9, np.uint8)
+
+
 if __name__ == "__main__":
     arguments = start_worker.parse_arguments()
     start_worker.redirect_output(arguments.log)
     health = {"version": "0", "python": platform.python_version(), "devices": ["cpu"], "missing": [], "reason": ""}
-    sys.exit(worker.serve(arguments.address, run=generate, health=health))
+    sys.exit(worker.serve(arguments.address, run=generate, look=look, health=health))

@@ -124,11 +124,56 @@ def test_an_object_from_a_picture_brings_the_pictures_camera(addon, session):
         bpy.ops.gen3d.add_camera()
 
 
-def test_views_that_were_kept_become_images(addon, session):
+def test_views_that_were_kept_become_images_that_can_be_saved(addon, session, tmp_path):
     views = np.zeros((2, 4, 4, 4), np.uint8)
     views[1, 0] = 255, 0, 0, 255
-    addon("scene").add_result(bpy.context, result_of_picture(addon, views=views))
-    second = bpy.data.images["A chair view 2"]
+    item = addon("scene").add_result(bpy.context, result_of_picture(addon, views=views))
+    second = bpy.data.images["A chair view 02"]
     assert second.packed_file is not None and second.use_fake_user
     np.testing.assert_array_equal(addon("picture_files").pixels_of(second), views[1])
     assert not bpy.ops.gen3d.add_camera.poll(), "an object without a viewpoint has no camera to add"
+
+    second.name = "the other side"
+    assert bpy.ops.gen3d.save_views(directory=str(tmp_path)) == {"FINISHED"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["A chair view 01.png", "the other side.png"]
+    saved = bpy.data.images.load(str(tmp_path / "the other side.png"))
+    np.testing.assert_array_equal(addon("picture_files").pixels_of(saved), views[1])
+    with pytest.raises(RuntimeError, match="missing"):
+        bpy.ops.gen3d.save_views(directory=str(tmp_path / "missing"))
+    bpy.data.images.remove(second)
+    assert [image.name for image in addon("scene").views_of(item)] == ["A chair view 01"]
+    bpy.context.view_layer.objects.active = None
+    assert not bpy.ops.gen3d.save_views.poll()
+
+
+def test_what_would_be_taken_of_the_picture_is_shown_before_anything_is_made(addon, session, picture, folder, until):
+    with pytest.raises(RuntimeError, match="no picture"):
+        bpy.ops.gen3d.preview_mask()
+    settings = bpy.context.scene.gen3d_image
+    settings.picture = picture
+    assert bpy.ops.gen3d.preview_mask() == {"FINISHED"}
+    assert session.look_at(picture) is None
+    until(lambda: session.tick() is None or session.look_at(picture) is not None)
+    seen = session.look_at(picture)
+    np.testing.assert_array_equal(seen.picture, np.full((4, 6, 3), 9, np.uint8))
+    assert session.queue.jobs == [] and session.error == "" and seen.caption == "What is taken"
+    assert session.look_at(bpy.data.images.new("another", 4, 4)) is None
+    picture.name = "missing"
+    bpy.ops.gen3d.preview_mask()
+    until(lambda: session.tick() is None or session.error != "")
+    assert session.error == "There is no picture: open one." and session.look_at(picture) is None
+
+
+def test_published_models_and_mask_models_are_told_in_the_recipe(addon, session, picture, folder):
+    settings = bpy.context.scene.gen3d_image
+    settings.picture, settings.method = picture, "multiview"
+    settings.checkpoint, settings.mask_model = "/models/zero123.ckpt", "/models/u2net.onnx"
+    recipe = addon("properties").image_recipes(settings, "a.png", None)[0]
+    assert "checkpoint" not in recipe.inputs, "the bundled model has no checkpoint"
+    assert recipe.inputs["mask_model"] == "/models/u2net.onnx"
+    settings.view_model, settings.saving = "zero123-xl", "offloaded"
+    recipe = addon("properties").image_recipes(settings, "a.png", None)[0]
+    assert recipe.inputs["checkpoint"] == "/models/zero123.ckpt"
+    assert recipe.parameters["view_model"] == "zero123-xl" and recipe.parameters["saving"] == "offloaded"
+    settings.method = "feed-forward"
+    assert "checkpoint" not in addon("properties").image_recipes(settings, "a.png", None)[0].inputs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
 import bpy
+import numpy as np
 import pytest
 
 
@@ -99,17 +101,24 @@ def test_the_panel_has_what_the_method_takes_and_a_button(draw):
     assert draw("GEN3D_PT_text_advanced").of("prop") == ["guidance_scale", "steps"]
     bpy.context.scene.gen3d_text.method = "sds"
     assert draw("GEN3D_PT_text").of("prop")[4:] == ["detail", "face_count", "iterations", "start"]
-    assert draw("GEN3D_PT_text_advanced").of("prop") == ["distillation_guidance"]
+    assert draw("GEN3D_PT_text_advanced").of("prop") == [
+        "distillation_guidance",
+        "text_prior",
+        "saving",
+        "checkpoint",
+    ]
 
 
 def test_an_image_panel_asks_for_a_picture_a_mask_and_a_method(draw):
     settings = bpy.context.scene.gen3d_image
     layout = draw("GEN3D_PT_image")
-    common = ["picture", "mask", "prompt", "method", "seed", "variations", "detail", "face_count", "elevation"]
+    common = ["picture", "mask", "mask_model", "prompt", "method", "seed", "variations", "detail", "face_count"]
+    common.append("elevation")
     assert layout.of("prop") == common and layout.of("icon") == []
     assert layout.operators() == [
         "gen3d.paste_picture",
         "gen3d.render_picture",
+        "gen3d.preview_mask",
         "gen3d.random_seed",
         "gen3d.generate_image",
     ]
@@ -117,7 +126,26 @@ def test_an_image_panel_asks_for_a_picture_a_mask_and_a_method(draw):
     settings.method = "multiview"
     layout = draw("GEN3D_PT_image")
     assert layout.of("prop") == [*common, "iterations"] and len(layout.of("icon")) == 1
-    assert "keep_views" in draw("GEN3D_PT_image_advanced").of("prop")
+    assert "checkpoint" not in layout.of("prop")
+    assert {"keep_views", "view_model", "saving", "checkpoint"} <= set(draw("GEN3D_PT_image_advanced").of("prop"))
+
+
+def test_what_is_taken_of_the_picture_is_drawn_once_it_is_known(draw, session, addon):
+    image = bpy.context.scene.gen3d_image.picture = bpy.data.images.new("photo", 8, 8)
+    assert "What is taken" not in draw("GEN3D_PT_image").text()
+    glimpsed = addon("worker_client").Glimpsed(1, np.zeros((4, 4, 3), np.uint8), "What is taken", math.nan)
+    session.looked_at, session.seen = image.name, glimpsed
+    assert "What is taken" in draw("GEN3D_PT_image").text()
+
+
+def test_an_object_with_views_can_save_them(draw, addon):
+    item = bpy.data.objects.new("vase", bpy.data.meshes.new("vase"))
+    bpy.context.scene.collection.objects.link(item)
+    bpy.context.view_layer.objects.active = item
+    item["gen3d_recipe"] = image_recipe(addon, "multiview").to_json()
+    assert "gen3d.save_views" not in draw("GEN3D_PT_active_object").operators()
+    item["gen3d_view_01"] = bpy.data.images.new("view", 4, 4)
+    assert "gen3d.save_views" in draw("GEN3D_PT_active_object").operators()
 
 
 def test_while_it_optimises_there_are_the_render_the_loss_and_stop_and_keep(draw, session, until, addon):

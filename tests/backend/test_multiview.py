@@ -12,19 +12,29 @@ import torch
 from PIL import Image
 
 from backend.data.cut_out import FILLED
-from backend.errors import Cancelled, MachineError
+from backend.errors import Cancelled, InputError, MachineError
 from backend.meshing.mesh_from_field import coarse_mesh
 from backend.meshing.validity import is_watertight
+from backend.models import zero123
 from backend.models.novel_views import NovelViews
+from backend.models.stable_diffusion import StableDiffusion
 from backend.models.view_diffusion import ViewDiffusion, ViewDiffusionConfig
-from backend.recipe import Recipe
+from backend.recipe import BUNDLED, Recipe
 from backend.representations.cameras import RADIUS, Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
 from backend.tasks import image_to_3d, text_distillation
-from backend.tasks.diffusion_models import BundledPictureModel, BundledViewModel
+from backend.tasks.diffusion_models import (
+    BundledPictureModel,
+    BundledViewModel,
+    PublishedPictureModel,
+    PublishedViewModel,
+)
 from backend.tasks.framing import framed
+from backend.tasks.loaded_models import picture_model as picture_model_named
+from backend.tasks.loaded_models import view_model as view_model_named
 from backend.tasks.multiview import PICTURE_WEIGHT, all_views, other_sides
 from backend.tasks.picture_pose import Pose
+from tests.backend.models.published_layout import write_stable_diffusion, zero123_state
 
 HALF = torch.tensor([0.5, 0.3, 0.85])
 WEIGHTS = {"views.safetensors": "b" * 64}
@@ -121,6 +131,38 @@ def test_absent_weights_are_a_sentence(picture):
 
     with pytest.raises(MachineError, match="not there"):
         image_to_3d.run(_recipe(picture), load_shape_space=BoxSpace, load_view_model=absent)
+
+
+def test_a_published_view_model_takes_the_bundled_ones_place(picture, monkeypatch):
+    monkeypatch.setattr(zero123, "STEPS", 2)
+    model = zero123.Zero123.from_state(zero123_state(), "zero123-xl", device="cpu", saving="none", weights=WEIGHTS)
+    recipe = _recipe(picture, view_model="zero123-xl", keep_views=True)
+    result = _made(recipe, PublishedViewModel(model))
+    assert is_watertight(result.mesh.faces)
+    assert result.views is not None and result.views.shape == (4, 256, 256, 4)
+    assert result.recipe.weights == BoxSpace.weights | WEIGHTS
+
+
+def test_a_published_text_prior_takes_the_bundled_ones_place(tmp_path):
+    write_stable_diffusion(tmp_path)
+    model = StableDiffusion.load(tmp_path, device="cpu", saving="none", weights=WEIGHTS)
+    recipe = Recipe.create("text_to_3d", "sds", prompt="a mug", iterations=10, detail=32, face_count=500)
+    result = text_distillation.run(
+        recipe, load_shape_space=BoxSpace, load_picture_model=lambda: PublishedPictureModel(model)
+    )
+    assert is_watertight(result.mesh.faces) and result.recipe.weights == BoxSpace.weights | WEIGHTS
+
+
+def test_models_that_are_not_there_are_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN3D_MODELS", str(tmp_path))
+    with pytest.raises(MachineError, match="download zero123-xl"):
+        view_model_named("cpu", "zero123-xl")
+    with pytest.raises(MachineError, match=r"download stable-diffusion-1\.5"):
+        picture_model_named("cpu", "stable-diffusion-1.5")
+    with pytest.raises(InputError, match="There is no checkpoint"):
+        view_model_named("cpu", "zero123-xl", str(tmp_path / "missing.ckpt"))
+    with pytest.raises(InputError, match="no bundled view model"):
+        view_model_named("cpu", BUNDLED, str(tmp_path))
 
 
 def test_a_picture_in_the_standard_framing_is_where_it_was_cut_out():

@@ -99,8 +99,15 @@ def generate(
     return recipe_module.Result(mesh, shape.TRANSFORM, recipe, {"Sampling": 0.1}, [])
 
 
+def look(recipe: Any) -> np.ndarray:
+    """What the backend itself would take of the picture."""
+    cut_outs, pictures = (importlib.import_module(f"backend.data.{name}") for name in ("cut_out", "pictures"))
+    picture = pictures.read_picture(recipe.inputs["picture"])
+    return cut_outs.mask_preview(picture, cut_outs.cut_out(picture), 192)
+
+
 if __name__ == "__main__":
     arguments = start_worker.parse_arguments()
     start_worker.redirect_output(arguments.log)
     health = {"version": "0", "python": platform.python_version(), "devices": ["cpu"], "missing": [], "reason": ""}
-    sys.exit(worker.serve(arguments.address, run=generate, health=health))
+    sys.exit(worker.serve(arguments.address, run=generate, look=look, health=health))

@@ -1,4 +1,4 @@
-"""The user of Image to 3D: Generate, a look at the picture of what goes on, Stop and Keep, Add Camera.
+"""The user of Image to 3D: Preview Mask, Generate, a look at the picture of what goes on, Stop and Keep, Add Camera.
 
     python3 drive_image_window.py FOLDER
 
@@ -26,6 +26,10 @@ def told(name: str) -> str:
 def drive() -> dict[str, Any]:
     open_tab()
     picture("image_tab.png")
+    click(*find_button("gen3d.preview_mask"))
+    wait_for("the mask", lambda now: told("seen") == "True" or now["error"])
+    time.sleep(1.0)
+    picture("image_mask.png")
     click(*find_button("gen3d.generate_image"))
     wait_for("a picture of what goes on", lambda now: told("glimpsed") == "True" or now["error"])
     time.sleep(1.0)

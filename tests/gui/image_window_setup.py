@@ -30,6 +30,7 @@ def set_up() -> None:
     )
     settings = bpy.context.scene.gen3d_image
     settings.picture, settings.method, settings.prompt = red_disc(), "multiview", PROMPT
+    settings.keep_views = True
     bpy.ops.ed.undo_push(message="A picture")
     bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
 
@@ -48,6 +49,7 @@ def watch() -> float:
     """Tells, beside what window_setup.watch does, whether a picture of the work was shown, and of the cameras."""
     job = window_setup.module("session").current().queue.running
     lines = [
+        f"seen {window_setup.module('session').current().seen is not None}",
         f"glimpsed {job is not None and job.glimpse is not None}",
         f"keeping {job is not None and job.keeping}",
         f"cameras {sum(item.type == 'CAMERA' for item in bpy.context.scene.objects)}",
