@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy.spatial.transform import Rotation
 
 from backend.color import srgb_to_linear
 from backend.data.archive import DataObject
@@ -26,6 +27,9 @@ POINTS = 2048
 MARGIN = 0.03
 """How far the box reaches beyond the object, as a user's would."""
 VIEW_PIXELS = 160
+AROUND_PIXELS = 192
+BESIDE = 0.02
+"""How near to what a camera sees (model units) a point must be to count as seen: somewhat more than a pixel."""
 POISSON_DEPTH = 7
 MASKS = ("bottom half", "right half", "octant", "single view")
 
@@ -33,14 +37,15 @@ MASKS = ("bottom half", "right half", "octant", "single view")
 @dataclass(frozen=True)
 class Case:
     """One object under one mask: the part that is known as a mesh or as points, the box of the rest (None for one
-    view), points of the whole (POINTS, 3) and of the part (POINTS, 3) with normals, and the object's middle and size.
-    Model space."""
+    view), points of the whole (POINTS, 3) and of the part (POINTS, 3) with normals, which of the latter are `exposed`
+    (POINTS,) bool, not hidden within the object, and the object's middle and size. Model space."""
 
     part: Mesh
     box: UnknownBox | None
     whole: np.ndarray
     known: np.ndarray
     normals: np.ndarray
+    exposed: np.ndarray
     middle: np.ndarray
     size: float
 
@@ -65,7 +70,18 @@ def make_case(shape: DataObject, mask: str) -> Case | None:
         return None
     colors = srgb_to_linear(nearest_colors(shape, vertices))
     known = sample_surface(vertices, faces, POINTS, np.random.default_rng(0))
-    return Case(Mesh(vertices, faces, colors), box, whole, known.positions, known.normals, middle, size)
+    exposed = seen_from_around(shape, known.positions)
+    return Case(Mesh(vertices, faces, colors), box, whole, known.positions, known.normals, exposed, middle, size)
+
+
+def seen_from_around(shape: DataObject, points: np.ndarray) -> np.ndarray:
+    """(N,) bool: which of the points (N, 3) on an object lie where cameras all around it see its surface."""
+    turns = [axis * np.pi / 2 * quarter for axis in np.eye(3)[:2] for quarter in range(4)]
+    turns += [np.array([0, 0, np.pi / 2 * quarter]) for quarter in (1, 3)]
+    seen = []
+    for turn in Rotation.from_rotvec(turns):
+        seen.append(turn.inv().apply(look(turn.apply(shape.vertices), shape.faces, AROUND_PIXELS).positions))
+    return cKDTree(np.concatenate(seen)).query(points)[0] < BESIDE
 
 
 def _one_view(shape: DataObject, whole: np.ndarray, middle: np.ndarray, size: float) -> Case | None:
@@ -75,7 +91,8 @@ def _one_view(shape: DataObject, whole: np.ndarray, middle: np.ndarray, size: fl
     colors = srgb_to_linear(shape.face_colors[seen.faces].astype(np.float32) / 255)
     part = Mesh(seen.positions, np.zeros((0, 3), np.int32), colors, seen.normals)
     chosen = np.random.default_rng(0).choice(len(seen.positions), POINTS, replace=len(seen.positions) < POINTS)
-    return Case(part, None, whole, seen.positions[chosen], seen.normals[chosen], middle, size)
+    exposed = np.ones(POINTS, bool)
+    return Case(part, None, whole, seen.positions[chosen], seen.normals[chosen], exposed, middle, size)
 
 
 def nearest_colors(shape: DataObject, vertices: np.ndarray) -> np.ndarray:

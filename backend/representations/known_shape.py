@@ -15,6 +15,15 @@ SEAM = 0.08
 SOLID = 0.02
 """A mesh whose holes, filled, are less than this share of its area has an inside; else it is taken for sheets."""
 
+FAR = 2.0
+"""A coarse sum is enough: only whether the winding number is nearer to 0 or to 1 matters."""
+TOGETHER, CELLS = 0.05, 40
+"""Feet in one cell of so fine a grid (model units; its cells along each side) are close by."""
+CLEAR = 0.1
+"""How far from a whole number the winding number may be where there is no hole near."""
+WITHIN_FACE = 1e-3
+"""Barycentric weight below which a foot is on the border of its face, where the face does not tell the side."""
+
 
 class KnownShape:
     """A mesh outside of a box, vertices (V, 3) float and faces (F, 3) int in model space, as a signed distance there.
@@ -30,6 +39,7 @@ class KnownShape:
         self.vertices, self.faces = outside_of_box(vertices, faces, low, high)
         closed = close_holes(self.vertices, self.faces, low, high)
         self._corners = self.vertices[self.faces]
+        self._normals = np.cross(*np.diff(self._corners, axis=1).swapaxes(0, 1))
         self._closed = closed.vertices[np.concatenate([closed.faces, closed.at_box])]
         self._bounds = self._closed.min(axis=(0, 1)), self._closed.max(axis=(0, 1))
         holes = _area(closed.vertices[closed.elsewhere])
@@ -39,15 +49,30 @@ class KnownShape:
         """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
         places = np.asarray(points, np.float64)
         face, weights = nearest_faces_of_arrays(places, self._corners)
-        distances = np.linalg.norm((weights[:, :, None] * self._corners[face]).sum(axis=1) - places, axis=1)
-        inside = self._inside(places)
+        foot = (weights[:, :, None] * self._corners[face]).sum(axis=1)
+        distances = np.linalg.norm(foot - places, axis=1)
+        inside = self._inside(places, face, weights, foot)
         return (np.where(inside, -distances, distances) + self.level).astype(np.float32)
 
-    def _inside(self, places: np.ndarray) -> np.ndarray:
-        """(N,) bool, by the winding number; what lies beyond all faces is outside without asking."""
+    def _inside(self, places: np.ndarray, face: np.ndarray, weights: np.ndarray, foot: np.ndarray) -> np.ndarray:
+        """(N,) bool, by the winding number; what lies beyond all faces is outside without asking.
+
+        On the way to the nearest place of the surface no surface is crossed, so that places whose foot lies within the
+        same face, on the same side of it and close by, are asked about together; but not near holes, where winding
+        numbers change on the way.
+        """
         within = np.flatnonzero(((places >= self._bounds[0]) & (places <= self._bounds[1])).all(axis=1))
+        side = np.einsum("ni,ni->n", self._normals[face[within]], places[within] - foot[within]) > 0
+        cells = np.ravel_multi_index(((foot[within] + 1) / TOGETHER).astype(np.int64).T, (CELLS,) * 3, mode="clip")
+        together = (2 * face[within] + side) * CELLS**3 + cells
+        at_edge = np.flatnonzero(weights[within].min(axis=1) < WITHIN_FACE)
+        together[at_edge] = -1 - at_edge
+        _, first, group, members = np.unique(together, return_index=True, return_inverse=True, return_counts=True)
+        winding = np.abs(winding_of_arrays(places[within[first]], self._closed, FAR))[group]
+        alone = (np.abs(winding - np.rint(winding)) > CLEAR) & (members[group] > 1)
+        winding[alone] = np.abs(winding_of_arrays(places[within[alone]], self._closed, FAR))
         inside = np.zeros(len(places), bool)
-        inside[within] = np.abs(winding_of_arrays(places[within], self._closed)) > 0.5
+        inside[within] = winding > 0.5
         return inside
 
     def depth(self, points: np.ndarray) -> np.ndarray:
