@@ -77,11 +77,13 @@ class ObservedField:
 
     def color(self, points: torch.Tensor) -> torch.Tensor:
         """(N, 3) float32 → (N, 3) float32 linear RGB."""
-        colors = self.field.color(points)
         if self.colors is None:
-            return colors
+            return self.field.color(points)
         touched, seen, trust = self.colors.around(points)
-        colors = colors.clone()
+        asked = torch.ones(len(points), dtype=torch.bool)
+        asked[touched[trust >= 1]] = False
+        colors = torch.zeros_like(points)
+        colors[asked] = self.field.color(points[asked])
         share = trust[:, None].to(colors.device)
         colors[touched] = colors[touched] * (1 - share) + seen.to(colors.device) * share
         return colors
