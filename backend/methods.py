@@ -281,6 +281,16 @@ METHODS: tuple[Method, ...] = (
             ITERATIONS,
             DISTILLATION,
             Parameter(
+                "mesh_steps",
+                "Mesh Steps",
+                "Steps in which the extracted mesh itself is moved to look like the pictures; 0 leaves it as it is",
+                "int",
+                0,
+                0,
+                1_000,
+                advanced=True,
+            ),
+            Parameter(
                 "view_count", "Views", "How many pictures of other sides are made", "int", 12, 4, 32, advanced=True
             ),
             Parameter(

@@ -5,7 +5,8 @@
 Every object of `--dev` is rendered once (128 pixels, a little from above, from a random side of its front half, in
 random light); pictures of `--images` whose object is known are measured too. Chamfer-L1, F-score and IoU are those of
 reconstruction_fidelity, between shapes that all were centred and scaled alike first. The floors need no model; the
-ceiling is the training shape that is truly nearest, which nobody knows who sees a picture alone.
+ceiling is the training shape that is truly nearest, which nobody knows who sees a picture alone. Of rendered objects
+the mesh's pictures from sides that no stage was shown are compared with the object's own, as PSNR over white.
 
 What was measured is kept in `--out`, one line an object and method, so a run that was stopped goes on where it was.
 Prints Markdown.
@@ -29,7 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from backend import Recipe, generate
+from backend import Recipe, Result, generate
 from backend.data.archive import Archive, DataObject
 from backend.data.cut_out import cut_out
 from backend.data.distance_packing import pack_distance_grids
@@ -40,6 +41,7 @@ from backend.data.view_packing import pack_views
 from backend.errors import InputError, MachineError
 from backend.meshing.validity import is_watertight
 from benchmarks.image_floors import Floors, surface_in_norm
+from benchmarks.image_sides import unseen_sides
 from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity
 from benchmarks.shape_clouds import TrainingShapes
 
@@ -59,17 +61,20 @@ FLOORS = ("class mean shape", "nearest training object by picture", "nearest tra
 
 @dataclass(frozen=True)
 class Case:
-    """One picture of an object whose shape is known. elevation: of the picture's camera, degrees."""
+    """One picture of an object whose shape is known. elevation: of the picture's camera, degrees; azimuth: radians,
+    where it is known."""
 
     name: str
     picture: Path
     elevation: float
     shape: DataObject
+    azimuth: float | None = None
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one method made of one case. seconds and memory (GiB, the process's peak so far) are 0 for floors."""
+    """What one method made of one case. seconds and memory (GiB, the process's peak so far) are 0 for floors; views:
+    PSNR of unseen sides, dB, or None."""
 
     case: str
     method: str
@@ -77,6 +82,7 @@ class Figures:
     watertight: bool = True
     seconds: float = 0.0
     memory: float = 0.0
+    views: float | None = None
 
 
 def rendered_cases(dev: Archive, folder: Path, count: int | None) -> Iterator[Case]:
@@ -97,7 +103,7 @@ def rendered_cases(dev: Archive, folder: Path, count: int | None) -> Iterator[Ca
         pixels = render(shape.vertices, shape.faces, normals, shape.face_colors, camera, light, PICTURE_SIZE)
         path = folder / f"{shape.id}.png"
         Image.fromarray(pixels).save(path)
-        yield Case(f"{shape.caption} ({shape.id})", path, ELEVATION, shape)
+        yield Case(f"{shape.caption} ({shape.id})", path, ELEVATION, shape, azimuth)
 
 
 def given_cases(dev: Archive, folder: Path) -> Iterator[Case]:
@@ -109,16 +115,15 @@ def given_cases(dev: Archive, folder: Path) -> Iterator[Case]:
             yield Case(f"{entry['caption']} (catalogue)", folder / entry["file"], CATALOGUE_ELEVATION, shape)
 
 
-def made(case: Case, method: str, iterations: int | None) -> tuple[Surface, bool, float]:
-    """The surface that a method makes of a picture, normalized; whether it is watertight; seconds, warm or not."""
+def made(case: Case, method: str, iterations: int | None) -> tuple[Result, float]:
+    """What a method makes of a picture, and in how many seconds, warm or not."""
     name, parameters = METHODS[method]
     if iterations is not None and name == "multiview":
         parameters = parameters | {"iterations": iterations}
     recipe = Recipe.create("image_to_3d", name, picture=str(case.picture), elevation=case.elevation, **parameters)
     began = time.perf_counter()
-    mesh = generate(recipe).mesh
-    seconds = time.perf_counter() - began
-    return surface_in_norm(mesh.vertices, mesh.faces), is_watertight(mesh.faces), seconds
+    result = generate(recipe)
+    return result, time.perf_counter() - began
 
 
 def floor(case: Case, name: str, floors: Floors, truth: Surface) -> Surface:
@@ -135,9 +140,12 @@ def measure(case: Case, method: str, floors: Floors, iterations: int | None = No
     truth = surface_in_norm(case.shape.vertices, case.shape.faces)
     if method in FLOORS:
         return Figures(case.name, method, fidelity(floor(case, method, floors, truth), truth))
-    surface, watertight, seconds = made(case, method, iterations)
+    result, seconds = made(case, method, iterations)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Figures(case.name, method, fidelity(surface, truth), watertight, seconds, memory)
+    mesh = result.mesh
+    nearness = fidelity(surface_in_norm(mesh.vertices, mesh.faces), truth)
+    views = None if case.azimuth is None else unseen_sides(result, case.shape, case.azimuth)
+    return Figures(case.name, method, nearness, is_watertight(mesh.faces), seconds, memory, views)
 
 
 class Kept:
@@ -165,8 +173,8 @@ def table(figures: Sequence[Figures]) -> str:
     of_method = {name: {figure.case: figure for figure in figures if figure.method == name} for name in methods}
     shared = set.intersection(*(set(cases) for cases in of_method.values())) if methods else set()
     lines = [
-        f"| mean of {len(shared)} pictures | Chamfer-L1 | F-score | IoU | watertight | median s | peak GiB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        f"| mean of {len(shared)} | Chamfer-L1 | F-score | IoU | unseen sides, dB | watertight | median s | peak GiB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name in methods:
         lines.append(_row(name, [figure for case, figure in of_method[name].items() if case in shared]))
@@ -175,16 +183,18 @@ def table(figures: Sequence[Figures]) -> str:
 
 def _row(name: str, figures: Sequence[Figures]) -> str:
     if not figures:
-        return f"| {name} | | | | | | |"
+        return f"| {name} | | | | | | | |"
     chamfer, f_score, iou = (
         float(np.mean([getattr(figure.fidelity, column) for figure in figures]))
         for column in ("chamfer_l1", "f_score", "iou")
     )
-    cost = "| | |"
+    cost = "| | | |"
     if name in METHODS:
         watertight = f"{100 * np.mean([figure.watertight for figure in figures]):.0f} %"
         seconds = np.median([figure.seconds for figure in figures])
-        cost = f"{watertight} | {seconds:.1f} | {max(figure.memory for figure in figures):.2f}"
+        sides = [figure.views for figure in figures if figure.views is not None]
+        shown = f"{np.mean(sides):.2f}" if sides else ""
+        cost = f"{shown} | {watertight} | {seconds:.1f} | {max(figure.memory for figure in figures):.2f}"
         return f"| {name} | {chamfer:.4f} | {f_score:.3f} | {iou:.3f} | {cost} |"
     return f"| {name} | {chamfer:.4f} | {f_score:.3f} | {iou:.3f} {cost} |"
 

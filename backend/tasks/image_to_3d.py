@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from ..meshing.bake import field_colors
 from ..meshing.mesh_from_field import dressed, surface_from_field
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
+from ..representations.cameras import Cameras
 from ..representations.field import Field
 from ..representations.pictured_field import PicturedField
 from .diffusion_models import ViewModel
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
 from .finishing import check_weights, result_of, version_notes
-from .multiview import fit_to_views, other_sides
+from .multiview import fit_to_views, other_sides, refined
 from .picture_pose import Pose
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
@@ -69,12 +71,13 @@ def run(
     shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", first_share * done))
     if preview is not None:
         preview(shape.coarse.transformed(standing_transform(shape.coarse.vertices, size)))
-    field, pose, views = shape.field, shape.pose, None
+    field, pose, fitted = shape.field, shape.pose, None
     if view_model is not None:
-        field, pose, views, fit_notes = _fitted(
+        fitted = _fitted(
             recipe, view_model, shape, cut.pixels, size, stages, preview=preview, glimpse=glimpse, enough=enough
         )
-        notes += fit_notes
+        field, pose = fitted.field, fitted.pose
+        notes += fitted.notes
 
     stages("Extracting", 0.0)
     vertices, faces = surface_from_field(
@@ -85,6 +88,18 @@ def run(
         cancelled=cancelled,
     )
     surface = Mesh(vertices, faces, field_colors(field, vertices, cancelled=cancelled))
+    if fitted is not None and recipe.parameters["mesh_steps"]:
+        vertices = refined(
+            surface,
+            pose,
+            cut.pixels,
+            fitted.views,
+            fitted.cameras,
+            steps=int(recipe.parameters["mesh_steps"]),
+            seed=recipe.seed,
+            step=lambda _: stages("Simplifying", 1.0),
+        )
+        surface = Mesh(vertices, faces, surface.colors)
     pose = pose.framing(vertices)
     painted = PicturedField(field, surface, pose.cameras, pose.window, cut.pixels)
     mesh = dressed(painted, vertices, faces, progress=stages, cancelled=cancelled)
@@ -96,8 +111,25 @@ def run(
         notes=notes,
         stages=stages,
         viewpoint=pose.viewpoint,
-        views=views if recipe.parameters.get("keep_views") else None,
+        views=fitted.views_in_bytes if fitted is not None and recipe.parameters["keep_views"] else None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedShape:
+    """field: the shape after the fit. pose: where the view model takes the picture to be seen from. views: what it made
+    of the other sides, (N, S, S, 4) float32, sRGB and alpha, seen by cameras. notes: sentences for the user."""
+
+    field: Field
+    pose: Pose
+    views: np.ndarray
+    cameras: Cameras
+    notes: list[str]
+
+    @property
+    def views_in_bytes(self) -> np.ndarray:
+        """(N, S, S, 4) uint8."""
+        return np.rint(self.views * 255).astype(np.uint8)
 
 
 def _fitted(
@@ -111,9 +143,8 @@ def _fitted(
     preview: Preview | None,
     glimpse: Glimpse | None,
     enough: IsEnough | None,
-) -> tuple[Field, Pose, np.ndarray, list[str]]:
-    """The shape after the fit, the pose that the view model takes the picture for, the views that it made (N, S, S, 4)
-    uint8, and notes for the user."""
+) -> FittedShape:
+    """The feed-forward shape, fitted to the picture and to what the model makes of the other sides."""
     pose = model.placed(picture, shape.pose)
     cameras = other_sides(pose, int(recipe.parameters["view_count"]))
     made = model.views(
@@ -137,7 +168,7 @@ def _fitted(
         watch=watch,
         stop=enough,
     )
-    return surface_of(fitting), pose, np.rint(made * 255).astype(np.uint8), fitting.notes
+    return FittedShape(surface_of(fitting), pose, made, cameras, fitting.notes)
 
 
 def cut_out_of(recipe: Recipe, glimpse: Glimpse | None) -> CutOut:

@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..color import linear_to_srgb
 from ..guidance.camera_samplers import apart_from
 from ..guidance.score_distillation import ScoreDistillation
+from ..mesh import Mesh
 from ..representations.cameras import Cameras
 from ..representations.field import Field
 from ..representations.initial_fields import field_of_shape
+from ..representations.mesh_fitting import refine
 from ..representations.radiance_fitting import Critic, FitSettings, Fitting, Watch, fit
 from ..representations.views import Views
 from .diffusion_models import ViewModel
@@ -60,6 +63,25 @@ def all_views(picture: np.ndarray, pose: Pose, views: np.ndarray, cameras: Camer
     weights = torch.ones(len(together))
     weights[0] = PICTURE_WEIGHT
     return Views(torch.cat([own, made]), together, weights)
+
+
+def refined(
+    mesh: Mesh,
+    pose: Pose,
+    picture: np.ndarray,
+    views: np.ndarray,
+    cameras: Cameras,
+    *,
+    steps: int,
+    seed: int,
+    step: Callable[[float], None],
+) -> np.ndarray:
+    """The places (V, 3) float32 at which the mesh's vertices make it look like the picture and the views; it has vertex
+    colours, and is in model space. `step(share done)` may raise to stop."""
+    assert mesh.colors is not None
+    observed = all_views(picture, pose, views, cameras)
+    colors = linear_to_srgb(mesh.colors)
+    return refine(mesh.vertices, mesh.faces, colors, observed, steps=steps, seed=seed, step=step)[0]
 
 
 def fit_to_views(

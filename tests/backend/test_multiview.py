@@ -116,6 +116,14 @@ def test_the_box_is_fitted_watched_and_its_views_are_kept(picture, view_model, m
     assert len(previews) > 5 and np.ptp(previews[-1].vertices, axis=0).max() == pytest.approx(1, abs=1e-5)
 
 
+def test_mesh_steps_move_the_vertices_and_keep_the_mesh_closed(picture, view_model):
+    plain, moved = (_made(_recipe(picture, mesh_steps=steps), view_model).mesh for steps in (0, 3))
+    np.testing.assert_array_equal(plain.faces, moved.faces)
+    assert is_watertight(moved.faces)
+    apart = np.linalg.norm(plain.vertices - moved.vertices, axis=1)
+    assert 0 < apart.max() < 0.2
+
+
 def test_stop_and_keep_ends_the_fit_and_cancel_the_job(picture, view_model):
     heard: list[str] = []
     result = _made(_recipe(picture), view_model, progress=lambda stage, _: heard.append(stage), enough=lambda: True)
