@@ -5,13 +5,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from backend.color import srgb_to_linear
 from backend.data.archive import Archive
 from backend.mesh import Mesh
 from backend.recipe import Recipe, Result, Viewpoint
-from backend.representations.cameras import Cameras
 from backend.representations.mesh_rendering import Window
 from backend.tasks.picture_pose import Pose
 from benchmarks.image_sides import unseen_sides
@@ -32,5 +30,3 @@ def test_the_object_itself_from_where_it_is_seen_is_perfect_and_turned_it_is_not
     turned = math.pi / 3
     askew = dataclasses.replace(exact, viewpoint=_viewpoint(0.3 + turned))
     assert unseen_sides(askew, truth, 0.3) < 30
-    cameras = Cameras.framing(torch.tensor([0.3]), torch.tensor([0.2]))
-    assert _viewpoint(0.3).matrix[:3, 3] @ cameras.outward[0].numpy() > 0

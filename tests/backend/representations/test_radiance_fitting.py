@@ -105,7 +105,14 @@ def test_stop_keeps_what_there_is_and_an_exception_ends_the_fit() -> None:
         fit(ball(16), views, settings=SHORT, watch=cancel)
 
 
-@pytest.mark.parametrize("failure", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ],
+)
 def test_without_memory_fewer_rays_are_drawn_and_it_is_said(
     failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
