@@ -1,10 +1,10 @@
 """How good the bundled shape space is: what the auto-encoder keeps of objects it never saw, and what prompts give.
 
-    python3 build.py bench shape_space --data train_lite.zip --dev dev.zip [--part reconstruction|text|generation]
+    python3 build.py bench shape_space --data train_lite.zip --dev dev.zip [--part reconstruction|text|generation|speed]
 
-reconstruction_fidelity, text_faithfulness and generation_quality define every figure. Prints Markdown on standard
-output. The training data is packed once, into the folder that training uses. Results are the same at every run on the
-same machine, but for seconds.
+reconstruction_fidelity, text_faithfulness, generation_quality and shape_space_speed define every figure. Prints
+Markdown on standard output. The training data is packed once, into the folder that training uses. Results are the same
+at every run on the same machine, but for seconds.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ from backend.data.archive import Archive
 from backend.data.packing import pack
 from backend.errors import InputError, MachineError
 from backend.models.shape_space import ShapeSpace
-from benchmarks import generation_quality, reconstruction_fidelity, text_faithfulness, text_faithfulness_tables
+from benchmarks import (
+    generation_quality,
+    reconstruction_fidelity,
+    shape_space_speed,
+    text_faithfulness,
+    text_faithfulness_tables,
+)
 from benchmarks.shape_clouds import TrainingShapes
 
-PARTS = ("reconstruction", "text", "generation")
+PARTS = ("reconstruction", "text", "generation", "speed")
 
 
 def report(options: argparse.Namespace) -> None:
@@ -45,6 +51,7 @@ def report(options: argparse.Namespace) -> None:
         ),
         "text": text,
         "generation": lambda: generation_quality.table(generation_quality.measure(space, training)),
+        "speed": lambda: shape_space_speed.table(shape_space_speed.measure(space)),
     }
     for name in PARTS if options.part is None else (options.part,):
         start = time.monotonic()
