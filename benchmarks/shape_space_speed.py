@@ -22,7 +22,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def measure(space: ShapeSpace, prompts: Sequence[str] = PROMPTS) -> dict[str, list[float]]:
-    """Seconds of each prompt: all of text to 3D with the recipe's usual detail, and a surface of FINE³ from a latent."""
+    """Seconds of each prompt: all of text to 3D with its usual detail, and a surface of FINE³ from a latent."""
     generate(Recipe.create(prompt=prompts[0], seed=1))
     rows: dict[str, list[float]] = {"prompt → finished mesh, detail 128": [], f"latent → surface, detail {FINE}": []}
     whole, fine = rows.values()
