@@ -101,10 +101,12 @@ def _with_image(
     reflection[mirror.axis] *= -1
     reflection[mirror.axis, 3] = 2 * mirror.at
     image = original.transform(reflection) ^ box
-    if (mirror.low >= mirror.high).any():
+    hidden = None
+    if (mirror.low < mirror.high).all():
+        hidden = _manifold(np.where(BOX_CORNERS, mirror.high, mirror.low).astype(np.float64), BOX_FACES)
+    # Where the plane is a side of the box, rounding can leave a sliver that is no solid.
+    if hidden is None:
         return image
-    hidden = _manifold(np.where(BOX_CORNERS, mirror.high, mirror.low).astype(np.float64), BOX_FACES)
-    assert hidden is not None
     return (image - hidden.solid) + (completion ^ hidden.solid)
 
 

@@ -97,8 +97,9 @@ def test_what_has_no_faces_cannot_be_joined():
 RIGHT = CENTRE * [1, 0, 0] + [0, -5, 0], np.array([8.0, 1.0, 6.0])
 
 
-def test_where_a_mirror_shows_it_the_image_of_the_original_is_taken():
-    hidden = np.zeros(3), np.zeros(3)
+@pytest.mark.parametrize("sliver", [0.0, 1e-17], ids=["nothing left", "rounding left"])
+def test_where_a_mirror_shows_it_the_image_of_the_original_is_taken(sliver):
+    hidden = np.zeros(3), np.full(3, sliver)
     whole = join_original(*cut_open(*RIGHT), *RIGHT, ball(2), Mirror(0, CENTRE[0], *hidden))
     assert is_watertight(whole.faces) and whole.kept.all()
     assert enclosed_volume(whole.vertices, whole.faces) == pytest.approx(enclosed_volume(*ball()), rel=1e-4)
