@@ -217,12 +217,16 @@ def rows_of(work: Work, tasks: Sequence[tuple[int, str]], out: Path, processes: 
     left = [task for task in tasks if task not in done]
     with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes) as pool:
         begun = {pool.submit(measured, work, task): task for task in left}
-        # As they come: a slow case keeps no other from being written down.
-        for future in as_completed(begun):
-            task, row = begun[future], future.result()
-            done[task] = {**row, "case": task, "settings": settings}
-            print(json.dumps(done[task], ensure_ascii=False), file=file, flush=True)
-            print(f"{len(done)} of {len(tasks)}: {row['object']}, {row['mask']}", file=sys.stderr, flush=True)
+        try:
+            # As they come: a slow case keeps no other from being written down.
+            for future in as_completed(begun):
+                task, row = begun[future], future.result()
+                done[task] = {**row, "case": task, "settings": settings}
+                print(json.dumps(done[task], ensure_ascii=False), file=file, flush=True)
+                print(f"{len(done)} of {len(tasks)}: {row['object']}, {row['mask']}", file=sys.stderr, flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [done[task] for task in tasks]
 
 

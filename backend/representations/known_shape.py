@@ -63,8 +63,8 @@ class KnownShape:
         """
         within = np.flatnonzero(((places >= self._bounds[0]) & (places <= self._bounds[1])).all(axis=1))
         side = np.einsum("ni,ni->n", self._normals[face[within]], places[within] - foot[within]) > 0
-        cells = np.ravel_multi_index(((foot[within] + 1) / TOGETHER).astype(np.int64).T, (CELLS,) * 3, mode="clip")
-        together = (2 * face[within] + side) * CELLS**3 + cells
+        cell = ((foot[within] + 1) / TOGETHER).astype(np.int64).clip(0, CELLS - 1)
+        together = (2 * face[within] + side) * CELLS**3 + cell @ [CELLS**2, CELLS, 1]
         at_edge = np.flatnonzero(weights[within].min(axis=1) < WITHIN_FACE)
         together[at_edge] = -1 - at_edge
         _, first, group, members = np.unique(together, return_index=True, return_inverse=True, return_counts=True)

@@ -124,7 +124,7 @@ def run(
         cancelled=cancelled,
     )
     made = Mesh(*surface).transformed(np.linalg.inv(to_model))
-    joined = _joined(shape, box, made, None if plane is None else mirror_of(plane, box, to_model), notes)
+    joined = _joined(shape, box, made, None if plane is None or box is None else mirror_of(plane, box, to_model), notes)
     whole = made if joined is None else Mesh(joined.vertices, joined.faces)
     texture_size: int | None = TEXTURE_SIZE
     if len(whole.faces) > MOST_UNWRAPPED:
