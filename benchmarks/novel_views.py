@@ -4,8 +4,8 @@
 
 Of every object one picture, cut out as a photo is, and 8 other cameras in the standard framing, their angles relative
 to the picture's (VIEWS); renders in one soft light. PSNR and SSIM are of 64² pixels of sRGB over white, the mean over
-all views. The floors know more than the model does: the repeated picture is not cut out, so that its scale is right,
-and the training object's views are renders of its mesh.
+all views. Where in the standard framing the picture was cut out is told or not, to the model and the repeated picture
+alike (which then is put where pictures usually were); the nearest training object's views are renders of its mesh.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from backend.data.archive import Archive, DataObject
 from backend.data.holdout import held_out
@@ -26,6 +27,7 @@ from backend.data.orbit_packing import around, orbit_camera, pack_orbits
 from backend.data.rendering import Camera, Light, corner_normals_of, render
 from backend.metrics import psnr, ssim
 from backend.models.novel_views import STEPS, NovelViews
+from backend.models.view_volume import USUAL_WINDOW
 from backend.representations.cameras import Cameras
 from backend.weights.bundled import FOLDER
 
@@ -33,6 +35,7 @@ AZIMUTH, ELEVATION = np.radians([30, 15])
 """Of the picture's camera."""
 VIEWS = np.radians([[30, 15], [60, 0], [90, 30], [135, 15], [180, 15], [-135, 0], [-90, 15], [-45, 30]])
 """Azimuths relative to the picture's, and elevations."""
+USUAL = (USUAL_WINDOW[0], USUAL_WINDOW[1], float(np.exp(USUAL_WINDOW[2])))
 LIGHT = Light(np.array([0.4, -0.6, 0.69]), sun=0.5, ambient=0.6)
 STEPS_COMPARED = (STEPS, 4)
 SHOWN_VIEWS = (1, 2, 4, 6)
@@ -42,11 +45,13 @@ TILE = 96
 
 @dataclass(frozen=True)
 class Case:
-    """An object's picture (64, 64, 4) as a photo and `whole` (64, 64, 4) in the standard framing, and its true views
-    (8, 64, 64, 4), all float32 in [0, 1], sRGB and alpha, not premultiplied."""
+    """An object's picture (64, 64, 4) as a photo, cut out of the standard framing at `window` (see
+    `NovelViews.window`), `whole` (64, 64, 4) in that framing, and its true views (8, 64, 64, 4), all float32 in [0, 1],
+    sRGB and alpha, not premultiplied."""
 
     name: str
     picture: np.ndarray
+    window: tuple[float, float, float]
     whole: np.ndarray
     truth: np.ndarray
 
@@ -66,8 +71,20 @@ def views_of(shape: DataObject, azimuth: float) -> np.ndarray:
 def case_of(shape: DataObject) -> Case:
     """The object's picture and views."""
     camera, seen = orbit_camera(AZIMUTH, ELEVATION), renderer_of(shape)
-    used = shape.vertices[np.unique(shape.faces)]
-    return Case(shape.name, seen(around(used, camera)), seen(camera), views_of(shape, AZIMUTH))
+    cut_out = around(shape.vertices[np.unique(shape.faces)], camera)
+    return Case(shape.name, seen(cut_out), cut_out.window, seen(camera), views_of(shape, AZIMUTH))
+
+
+def framed(picture: np.ndarray, window: tuple[float, float, float]) -> np.ndarray:
+    """A picture (64, 64, 4) that was cut out at `window`, put back into the standard framing (64, 64, 4)."""
+    across, up, half = window
+    placed = torch.tensor([[[1 / half, 0, -across / half], [0, 1 / half, up / half]]], dtype=torch.float32)
+    premultiplied = np.concatenate([picture[..., :3] * picture[..., 3:], picture[..., 3:]], axis=-1)
+    source = torch.from_numpy(premultiplied).permute(2, 0, 1)[None]
+    grid = functional.affine_grid(placed, list(source.shape), align_corners=False)
+    seen = functional.grid_sample(source, grid, align_corners=False)[0].permute(1, 2, 0).numpy()
+    alpha = seen[..., 3:]
+    return np.concatenate([seen[..., :3] / np.maximum(alpha, 1e-6), alpha], axis=-1)
 
 
 class NearestObject:
@@ -97,12 +114,14 @@ def measure(made: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     return psnr(*images).mean().item(), ssim(*images).mean().item()
 
 
-def model_views(model: NovelViews, steps: int) -> Callable[[Case], np.ndarray]:
-    """The bundled model as a method."""
+def model_views(model: NovelViews, steps: int, *, told: bool) -> Callable[[Case], np.ndarray]:
+    """The bundled model as a method, which is told the picture's window or not."""
     cameras = Cameras.framing(*(torch.from_numpy(column.astype(np.float32)) for column in VIEWS.T))
 
     def make(case: Case) -> np.ndarray:
-        return model.views(case.picture, elevation=float(ELEVATION), azimuth=0.0, cameras=cameras, seed=0, steps=steps)
+        window = case.window if told else None
+        turned = {"elevation": float(ELEVATION), "azimuth": 0.0, "cameras": cameras, "window": window}
+        return model.views(case.picture, **turned, seed=0, steps=steps)
 
     return make
 
@@ -133,11 +152,14 @@ def main(arguments: list[str] | None = None) -> None:
     archive = Archive(options.dev)
     cases = [case_of(archive[index]) for index in range(0, len(archive), options.every)]
     methods: dict[str, Callable[[Case], np.ndarray]] = {
-        "repeat the picture": lambda case: np.repeat(case.whole[None], len(VIEWS), axis=0),
+        "repeat the picture, window told": lambda case: np.repeat(case.whole[None], len(VIEWS), axis=0),
+        "repeat the picture": lambda case: np.repeat(framed(case.picture, USUAL)[None], len(VIEWS), axis=0),
     }
     if options.data is not None:
         methods["nearest training object"] = NearestObject(options.data, options.out / f"orbits_{options.data.stem}")
-    methods |= {f"view model, steps: {steps}": model_views(model, steps) for steps in STEPS_COMPARED}
+    for steps in STEPS_COMPARED:
+        methods[f"view model, steps: {steps}, window told"] = model_views(model, steps, told=True)
+        methods[f"view model, steps: {steps}"] = model_views(model, steps, told=False)
 
     print(f"{len(cases)} objects, {len(VIEWS)} views each, {torch.get_num_threads()} thread(s)\n")
     print("| method | PSNR, dB | SSIM | seconds an object |\n|---|---:|---:|---:|")

@@ -7,7 +7,7 @@ import pytest
 
 from backend.data.archive import Archive
 from backend.data.orbit_packing import orbit_camera
-from benchmarks.novel_views import AZIMUTH, ELEVATION, VIEWS, NearestObject, case_of, measure, renderer_of
+from benchmarks.novel_views import AZIMUTH, ELEVATION, VIEWS, NearestObject, case_of, framed, measure, renderer_of
 
 
 def test_a_case_is_the_object_from_where_it_says(write_archive, tmp_path: Path) -> None:
@@ -19,6 +19,13 @@ def test_a_case_is_the_object_from_where_it_says(write_archive, tmp_path: Path) 
     turn, elevation = VIEWS[2]
     assert np.array_equal(case.truth[2], seen(orbit_camera(AZIMUTH + turn, elevation)))
     assert case.picture[..., 3].sum() > case.whole[..., 3].sum(), "the picture is cut out"
+
+
+def test_a_picture_goes_back_to_where_it_was_cut_out(write_archive, tmp_path: Path) -> None:
+    case = case_of(Archive(write_archive(tmp_path / "tiny.zip"))[0])
+    assert measure(framed(case.picture, case.window)[None], case.whole[None])[0] > 22
+    across, up, half = case.window
+    assert measure(framed(case.picture, (across + 0.2, up, half))[None], case.whole[None])[0] < 20
 
 
 def test_a_perfect_method_is_perfect_and_black_is_not(write_archive, tmp_path: Path) -> None:
