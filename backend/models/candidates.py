@@ -1,4 +1,4 @@
-"""Choosing among sampled shapes: the one that hangs together best."""
+"""Choosing among sampled shapes: one that hangs together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from scipy import ndimage
 from ..representations.field import Field
 
 RESOLUTION = 32
+AS_WHOLE = 0.02
+"""A shape that hangs together worse than the best by more than this is not chosen."""
 
 
 def cell_centres(resolution: int) -> torch.Tensor:
@@ -32,6 +34,7 @@ def wholeness_of(inside: np.ndarray) -> float:
     return float(volumes.max() / volumes.sum()) if len(volumes) else 0.0
 
 
-def most_whole(fields: Iterable[Field]) -> int:
-    """The index of the field whose largest part holds most of its volume; the first of equals."""
-    return int(np.argmax([round(wholeness(field), 2) for field in fields]))
+def first_whole(fields: Iterable[Field]) -> int:
+    """The index of the first field that hangs together nearly as well as the best of them."""
+    found = [wholeness(field) for field in fields]
+    return next(index for index, whole in enumerate(found) if whole >= max(found) - AS_WHOLE)

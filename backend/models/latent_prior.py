@@ -18,6 +18,8 @@ from torch.nn import functional
 from .conditions import ConditionEncoder, Conditions
 
 TIME_FREQUENCIES = 64
+HIDDEN_BY = 8
+"""Draws of the noise that samples are judged under."""
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,22 @@ def sample(
         if step:
             step(index + 1)
     return state
+
+
+@torch.no_grad()
+def inconsistency(prior: LatentPrior, samples: Tensor, condition: Tensor, deviations: Tensor) -> Tensor:
+    """How far the prior would move samples (B, K) if they were half hidden in noise: (B,), in units of the latent.
+
+    From (x + ε) / 2 the velocity gives the mean x̂ of all that x may have been. ‖x̂ − x‖ over several ε, components by
+    their deviations (K,), is small where x is what the prior has seen, and large between such shapes: the error of
+    reconstruction of Graham et al., "Denoising Diffusion Models for Out-of-Distribution Detection", 2023. condition:
+    (1, width), encoded. The same samples give the same values.
+    """
+    noise = torch.randn(HIDDEN_BY, samples.shape[1], generator=torch.Generator().manual_seed(0)).to(samples)
+    total = samples.new_zeros(len(samples))
+    for own in noise:
+        state = (samples + own) / 2
+        velocity = prior(state, state.new_full((len(state),), 0.5), condition.expand(len(state), -1))
+        moved = state + velocity / 2 - samples
+        total += (moved * deviations).square().sum(dim=1)
+    return (total / HIDDEN_BY).sqrt()

@@ -24,10 +24,10 @@ from ..errors import InputError
 from ..mesh import Mesh
 from ..representations.field import Field
 from ..weights.bundled import AUTOENCODER, FOLDER, PRIOR, expected_hashes, load_weights
-from .candidates import most_whole
+from .candidates import first_whole
 from .conditions import IMAGE_SIZE, Conditions
 from .latent_blending import blend
-from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, sample
+from .latent_prior import Guidance, LatentPrior, LatentPriorConfig, inconsistency, sample
 from .latent_refinement import Evidence, refined
 from .obedience import Asked, most_obedient
 from .observation import Observation
@@ -40,6 +40,8 @@ from .text_encoder import TextEncoder
 
 CANDIDATES = 4
 CANDIDATES_TO_OBEY = 8
+DRAWN = 2
+"""Samples for each candidate: of so many times more the most consistent ones are candidates."""
 ENCODED_POINTS = 8192
 MEANT_SHARE = 2e-4
 """Parts of a decoded shape that have this share of the largest one's volume are meant: the thin legs of a table have
@@ -118,11 +120,11 @@ class ShapeSpace:
         """A latent (C, 8, 8, 8) float32 that agrees with all that is told of it; the same arguments on the same device
         give the same latent.
 
-        Of several candidates that the seed gives (see `candidates`) the one that hangs together best is kept, or, where
-        the prompt has words for colour or proportion, the one that obeys them best. `step(done, total)` is called after
-        every sampling step and every candidate looked at, and may raise to stop.
+        Of the samples that the seed gives, those are candidates that the prior would move least (`inconsistency`). The
+        most consistent of those that hang together is kept, or, where the prompt has words for colour or proportion,
+        the one that obeys them best. `step(done, total)` is called after every sampling step and every candidate looked
+        at, and may raise to stop.
         """
-
         asked = Asked.by(prompt or "")
         count = CANDIDATES_TO_OBEY if asked else CANDIDATES
 
@@ -130,23 +132,17 @@ class ShapeSpace:
             if step is not None:
                 step(done, steps + count)
 
-        latents = self.candidates(
-            prompt,
-            class_name=class_name,
-            image=image,
-            count=count,
-            seed=seed,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            step=tell,
-        )
+        guidance = Guidance.by(self.prior, self.conditions(prompt, class_name, image), guidance_scale)
+        drawn = self._drawn(DRAWN * count, guidance, seed=seed, steps=steps, step=tell)
+        moved = inconsistency(self.prior, drawn, guidance.conditional, self.components.deviations)
+        latents = self.components.restore(drawn[moved.argsort(stable=True)[:count]])
 
         def fields() -> Iterator[LatentField]:
             for index, latent in enumerate(latents):
                 yield self.field(latent)
                 tell(steps + index + 1)
 
-        chosen = most_obedient(fields(), asked) if asked else most_whole(fields())
+        chosen = most_obedient(fields(), asked) if asked else first_whole(fields())
         return latents[chosen].clone()
 
     def candidates(
@@ -168,9 +164,15 @@ class ShapeSpace:
         step and may raise to stop. Raises InputError for an unknown class or an image of another shape.
         """
         guidance = Guidance.by(self.prior, self.conditions(prompt, class_name, image), guidance_scale)
+        return self.components.restore(self._drawn(count, guidance, seed=seed, steps=steps, step=step))
+
+    def _drawn(
+        self, count: int, guidance: Guidance, *, seed: int, steps: int, step: Callable[[int], None] | None
+    ) -> Tensor:
+        """Samples (count, K) of the prior that `seed` gives, whitened."""
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(count, self.prior.config.components, generator=generator).to(self.device)
-        return self.components.restore(sample(self.prior, noise, guidance, steps=steps, step=step))
+        return sample(self.prior, noise, guidance, steps=steps, step=step)
 
     def conditions(
         self, prompt: str | None = None, class_name: str | None = None, image: np.ndarray | None = None

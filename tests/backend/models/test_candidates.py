@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from backend.models.candidates import most_whole, wholeness
+from backend.models.candidates import first_whole, wholeness
 
 
 class Balls:
@@ -40,7 +40,9 @@ def test_parts_that_touch_are_one_part() -> None:
     assert wholeness(Balls((-reach, -reach, -reach, 0.52), (reach, reach, reach, 0.52))) == 1
 
 
-def test_the_most_whole_shape_is_chosen_and_the_first_of_equals() -> None:
-    assert most_whole([EMPTY, TWO_EQUAL, CHIPPED, ONE]) == 3
-    assert most_whole([TWO_EQUAL, ONE, Balls((0, 0, 0, 0.3))]) == 1
-    assert most_whole([EMPTY, EMPTY]) == 0
+def test_the_first_is_chosen_of_those_that_hang_together() -> None:
+    assert first_whole([EMPTY, TWO_EQUAL, CHIPPED, ONE]) == 3
+    assert first_whole([TWO_EQUAL, ONE, Balls((0, 0, 0, 0.3))]) == 1
+    dusty = Balls((0, 0, 0, 0.7), (0.9, 0.9, 0.9, 0.08))
+    assert 0.98 < wholeness(dusty) < 1 and first_whole([dusty, ONE]) == 0
+    assert first_whole([EMPTY, EMPTY]) == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,12 @@ from torch import Tensor, nn
 from backend.errors import Cancelled
 from backend.models.conditions import Conditions, Sentences
 from backend.models.latent_prior import (
+    HIDDEN_BY,
     Guidance,
     LatentPrior,
     LatentPriorConfig,
     guided_velocity,
+    inconsistency,
     sample,
     time_features,
 )
@@ -138,3 +142,27 @@ def test_rows_of_a_batch_flow_by_themselves(prior: LatentPrior) -> None:
     alone = sample(prior, noise[1:2], guidance, steps=4)
     torch.testing.assert_close(alone[0], together[1], atol=1e-5, rtol=0)
     assert not together.requires_grad
+
+
+def test_what_the_prior_has_seen_is_consistent() -> None:
+    """A prior that has seen two shapes, −1 and 1 in both components: the mean of its data given x_t is known."""
+
+    class TwoShapes(LatentPrior):
+        def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+            t = time[:, None]
+            mean = torch.tanh(t / (1 - t) ** 2 * state.sum(dim=1, keepdim=True)).expand_as(state)
+            return (mean - state) / (1 - t)
+
+    prior = TwoShapes(LatentPriorConfig(components=2, width=8, hidden=8, blocks=1))
+    samples = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [0.0, 0.0], [1.0, -1.0], [3.0, 3.0]])
+    deviations = torch.tensor([1.0, 1.0])
+    moved = inconsistency(prior, samples, torch.zeros(1, 8), deviations)
+    assert torch.equal(moved, inconsistency(prior, samples, torch.zeros(1, 8), deviations))
+    assert moved[:2].max() < 1 < moved[2:].min()
+    assert moved[4].item() == pytest.approx(2 * math.sqrt(2), rel=0.01), "it is taken back to the nearest shape"
+    noise = torch.randn(HIDDEN_BY, 2, generator=torch.Generator().manual_seed(0)).double()
+    state = (samples[0].double() + noise) / 2
+    mean = torch.tanh(2 * state.sum(dim=1, keepdim=True))
+    wanted = ((mean - 1) * torch.tensor([2.0, 0.5])).square().sum(dim=1).mean().sqrt()
+    weighed = inconsistency(prior, samples[:1], torch.zeros(1, 8), torch.tensor([2.0, 0.5]))
+    assert weighed.item() == pytest.approx(wanted.item(), rel=1e-4)

@@ -12,7 +12,7 @@ from backend.color import srgb_to_linear
 from backend.errors import Cancelled, InputError, MachineError
 from backend.mesh import Mesh
 from backend.models import shape_space
-from backend.models.candidates import wholeness
+from backend.models.candidates import AS_WHOLE, wholeness
 from backend.models.shape_space import ShapeSpace
 from backend.weights.bundled import AUTOENCODER, PRIOR
 
@@ -77,7 +77,7 @@ def test_latents_are_plain_tensors(space: ShapeSpace) -> None:
     latent += 1  # which a tensor of inference mode does not allow with autograd on
 
 
-def test_the_candidate_that_hangs_together_best_is_kept(space: ShapeSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_that_hangs_together_is_kept(space: ShapeSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[float] = []
 
     def choose(fields) -> int:
@@ -85,11 +85,11 @@ def test_the_candidate_that_hangs_together_best_is_kept(space: ShapeSpace, monke
         return 2
 
     kept = draw(space)
-    monkeypatch.setattr(shape_space, "most_whole", choose)
+    monkeypatch.setattr(shape_space, "first_whole", choose)
     third = draw(space)
     assert len(shown) == shape_space.CANDIDATES
     assert wholeness(space.field(third)) == shown[2]
-    assert round(wholeness(space.field(kept)), 2) == round(max(shown), 2)
+    assert wholeness(space.field(kept)) >= max(shown) - AS_WHOLE
 
 
 @pytest.mark.parametrize("last", [2, 7])
