@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"| {name} | {scores[0]:.2f} | {scores[1]:.3f} | {seconds:.2f} |", flush=True)
     if options.sheet is not None:
         chosen = cases[:: max(1, len(cases) // SHOWN_OBJECTS)][:SHOWN_OBJECTS]
-        sheet(chosen, [model_views(model, STEPS)(case) for case in chosen]).save(options.sheet, quality=88)
+        sheet(chosen, [model_views(model, STEPS, told=False)(case) for case in chosen]).save(options.sheet, quality=88)
         print(f"\n{options.sheet}")
 
 

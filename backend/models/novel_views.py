@@ -136,7 +136,7 @@ class NovelViews:
     def raw_window(self, window: tuple[float, float, float]) -> Tensor:
         """A window as `window` gives it → (1, 3), as EncodedPicture has it."""
         across, up, half = window
-        return torch.tensor([[across, up, float(np.log(half))]], device=self.device)
+        return torch.tensor([[across, up, float(np.log(half))]], dtype=torch.float32, device=self.device)
 
 
 def as_network_images(pictures: Tensor) -> Tensor:

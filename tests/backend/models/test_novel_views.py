@@ -104,6 +104,8 @@ def test_the_window_that_is_given_is_used(model: NovelViews, picture: np.ndarray
     np.testing.assert_allclose(with_it, model.views(picture, cameras=cameras(), **ASKED), atol=1e-4)
     other = model.views(picture, cameras=cameras(), window=(0.0, 0.0, 0.4), **ASKED)
     assert np.abs(with_it - other).max() > 0.01
+    measured = tuple(np.array(inferred))  # float64, as cameras have it
+    np.testing.assert_allclose(model.views(picture, cameras=cameras(), window=measured, **ASKED), with_it, atol=1e-4)
 
 
 def test_sentences_and_nothing_are_conditions_as_well(model: NovelViews) -> None:
