@@ -5,6 +5,7 @@ blender --factory-startup --python image_window_setup.py -- FOLDER PYTHON
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def watch() -> float:
         f"keeping {job is not None and job.keeping}",
         f"cameras {sum(item.type == 'CAMERA' for item in bpy.context.scene.objects)}",
     ]
-    (window_setup.FOLDER / "image_state.txt").write_text("\n".join(lines), encoding="utf-8")
+    unfinished = window_setup.FOLDER / "image_state.unfinished"
+    unfinished.write_text("\n".join(lines), encoding="utf-8")
+    os.replace(unfinished, window_setup.FOLDER / "image_state.txt")
     return window_setup.WATCH_SECONDS
 
 
