@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -83,13 +83,14 @@ class PictureModel(Protocol):
         ...
 
 
-class BundledViewModel:
-    """The bundled model as a `ViewModel`."""
+Network = TypeVar("Network", NovelViews, Zero123, StableDiffusion)
 
-    settings = DistillationSettings()
 
-    def __init__(self, model: NovelViews) -> None:
-        self.model = model
+class _Wrapping(Generic[Network]):
+    """What is asked of a model wherever it comes from."""
+
+    def __init__(self, model: Network) -> None:
+        self.model: Network = model
 
     @property
     def device(self) -> torch.device:
@@ -98,6 +99,12 @@ class BundledViewModel:
     @property
     def weights(self) -> dict[str, str]:
         return self.model.weights
+
+
+class BundledViewModel(_Wrapping[NovelViews]):
+    """The bundled model as a `ViewModel`."""
+
+    settings = DistillationSettings()
 
     def placed(self, picture: np.ndarray, pose: Pose) -> Pose:
         """As `ViewModel` has it. The feed-forward shape's own window would not do: the views that the model makes have
@@ -133,22 +140,11 @@ class BundledViewModel:
         )
 
 
-class PublishedViewModel:
+class PublishedViewModel(_Wrapping[Zero123]):
     """Zero123 as a `ViewModel`. It is shown the picture in the standard framing, in which all of its views are; what is
     white in them is told from the object as in a photograph without transparency."""
 
     settings = DistillationSettings(guidance_scale=zero123.GUIDANCE_SCALE, weighting="variance")
-
-    def __init__(self, model: Zero123) -> None:
-        self.model = model
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    @property
-    def weights(self) -> dict[str, str]:
-        return self.model.weights
 
     def placed(self, picture: np.ndarray, pose: Pose) -> Pose:
         """As `ViewModel` has it: that of the feed-forward shape, as the model is shown no other."""
@@ -179,19 +175,8 @@ class PublishedViewModel:
         return self.model.encode(torch.from_numpy(over_white).permute(2, 0, 1), pose.elevation, pose.azimuth)
 
 
-class BundledPictureModel:
+class BundledPictureModel(_Wrapping[NovelViews]):
     """The bundled model as a `PictureModel`. It is told each picture's camera."""
-
-    def __init__(self, model: NovelViews) -> None:
-        self.model = model
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    @property
-    def weights(self) -> dict[str, str]:
-        return self.model.weights
 
     def settings(self, guidance_scale: float) -> DistillationSettings:
         """As `PictureModel` has it."""
@@ -202,19 +187,8 @@ class BundledPictureModel:
         return TextPrior(self.model, prompt)
 
 
-class PublishedPictureModel:
+class PublishedPictureModel(_Wrapping[StableDiffusion]):
     """Stable Diffusion as a `PictureModel`. It is told in words which side is seen."""
-
-    def __init__(self, model: StableDiffusion) -> None:
-        self.model = model
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    @property
-    def weights(self) -> dict[str, str]:
-        return self.model.weights
 
     def settings(self, guidance_scale: float) -> DistillationSettings:
         """As `PictureModel` has it."""
