@@ -11,11 +11,13 @@ from ..mesh import Mesh
 from ..progress import IsCancelled, Progress, check_cancelled
 from ..representations.field import Field
 from .bake import bake_texture, field_colors
+from .bridging import bridged
 from .normals import vertex_normals
 from .repair import make_manifold
 from .simplify import simplify
 from .solids import SMALLEST_SHARE, keep_solids
-from .surface import EMPTY, coarse_surface, extract_surface
+from .sparse_grid import sample_distance_grid
+from .surface import EMPTY, coarse_surface, surface_of
 from .unwrap import unwrap
 
 TEXTURE_SIZE = 1024
@@ -34,9 +36,9 @@ def mesh_from_field(
 ) -> Mesh:
     """The field's surface as one finished mesh in model space.
 
-    Watertight, manifold (edges and vertices), facing outwards, without floaters and inner walls, of about `face_count`
-    faces or fewer, with smooth normals, linear vertex colours, UVs and a texture of `texture_size` texels a side;
-    without these two where that is None.
+    Watertight, manifold (edges and vertices), facing outwards, without floaters and inner walls, with parts joined that
+    a hair separates (see `bridging`), of about `face_count` faces or fewer, with smooth normals, linear vertex colours,
+    UVs and a texture of `texture_size` texels a side; without these two where that is None.
     detail is the number of cells along each side of model space; parts with less than `smallest_share` of the largest
     one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. progress hears
     the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled,
@@ -75,12 +77,15 @@ def surface_from_field(
     """The surface alone, without colours: vertices (V, 3) float32 and faces (F, 3) int32; as `mesh_from_field`."""
     report = _reporter(progress, cancelled)
     report("Extracting", 0.0)
-    surface = extract_surface(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
+    grid = sample_distance_grid(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
+    surface = surface_of(bridged(grid, smallest_share))
     vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface), smallest_share, most_parts))
     report("Extracting", 1.0)
 
     report("Simplifying", 0.0)
-    vertices, faces = _not_empty(*simplify(vertices, faces, face_count, most_parts=most_parts))
+    vertices, faces = _not_empty(
+        *simplify(vertices, faces, face_count, smallest_share=smallest_share, most_parts=most_parts)
+    )
     report("Simplifying", 1.0)
     return vertices, faces
 

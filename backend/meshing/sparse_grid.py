@@ -13,7 +13,7 @@ from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
 
 COARSEST_CELLS = 32
-MOST_REFINEMENTS = 2
+MOST_REFINEMENTS = 3
 REACH = np.sqrt(3) / 2
 """No point of a cell is farther from the cell's nearest corner than this many cells."""
 CHUNK = 1 << 16
@@ -44,7 +44,7 @@ def sample_distance_grid(
 ) -> DistanceGrid:
     """A grid of at least `detail` cells along each side of model space (rounded up to a multiple of the coarsest grid).
 
-    The coarsest grid (detail / 4 cells a side, at least 32) is asked for in full. Each finer one starts from trilinear
+    The coarsest grid (detail / 8 cells a side, at least 32) is asked for in full. Each finer one starts from trilinear
     interpolation and asks for the nodes within REACH coarse cells of the surface by that guess, measured with the
     field's own gradient because fields are not exactly metric; then, until nothing changes, for every node at the
     end of an edge on which the sign changes. So no surface that touches an asked node is cut off or guessed.
@@ -95,13 +95,15 @@ def _distances(field: Field, points: torch.Tensor, cancelled: IsCancelled | None
 def _typical_gradient(values: np.ndarray, known: np.ndarray) -> float:
     """The 95th percentile of the gradient's norm near the surface, in values per unit; 1 where there is no surface."""
     cell = 2 / (len(values) - 1)
-    nearest = np.partition(np.abs(values[known]), min(500, known.sum() - 1))[min(500, known.sum() - 1)]
-    here = values[:-1, :-1, :-1]
-    steps = (values[1:, :-1, :-1], values[:-1, 1:, :-1], values[:-1, :-1, 1:])
-    near = known[:-1, :-1, :-1] & (np.abs(here) < max(2 * cell, float(nearest)))
-    squared = np.zeros(int(near.sum()), dtype=np.float64)
-    for step in steps:
-        squared += (step[near] - here[near]).astype(np.float64) ** 2
+    here = np.flatnonzero(known[:-1, :-1, :-1])
+    here = np.ravel_multi_index(np.unravel_index(here, np.subtract(values.shape, 1)), values.shape)
+    flat = values.ravel()
+    distance = np.abs(flat[here])
+    nearest = np.partition(distance, min(500, len(here) - 1))[min(500, len(here) - 1)]
+    near = here[distance < max(2 * cell, float(nearest))]
+    squared = np.zeros(len(near))
+    for stride in values.strides:
+        squared += (flat[near + stride // values.itemsize] - flat[near]).astype(np.float64) ** 2
     if not squared.any():
         return 1.0
     return float(np.sqrt(np.percentile(squared, 95))) / cell

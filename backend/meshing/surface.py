@@ -33,7 +33,11 @@ def extract_surface(
     Returns vertices (V, 3) float32 in model space and faces (F, 3) int32. Raises InputError when there is no surface,
     Cancelled, and MachineError when the field answers with something that is no number.
     """
-    grid = sample_distance_grid(field, detail, cancelled=cancelled, progress=progress)
+    return surface_of(sample_distance_grid(field, detail, cancelled=cancelled, progress=progress))
+
+
+def surface_of(grid: DistanceGrid) -> tuple[np.ndarray, np.ndarray]:
+    """The zero level of a grid, as `extract_surface` gives it. Raises InputError when there is none."""
     vertices, faces = marching_cubes(_closed_values(grid))
     if not len(faces):
         raise InputError(EMPTY)
@@ -59,4 +63,6 @@ def _closed_values(grid: DistanceGrid) -> np.ndarray:
             layers[border] = np.maximum(layers[border], cell / 2)
             layers[inner] = np.maximum(layers[inner], -cell / 2)
     nearest = np.float32(NEAREST_TO_NODE * cell)
-    return np.where(np.abs(values) < nearest, np.copysign(nearest, values), values)
+    close = np.abs(values) < nearest
+    values[close] = np.copysign(nearest, values[close])
+    return values
