@@ -99,15 +99,15 @@ def test_the_nearest_training_shape_is_measured_as_it_was_turned() -> None:
         cast(ShapeSpace, FakeSpace()), data_object(turned), cast(TrainingShapes, FakeTraining()), source
     )
     assert found.nearest.iou > 0.999 and found.nearest.chamfer_l1 < 1e-5
-    assert found.watertight and not found.whole and found.decoded.iou < 0.3
+    assert found.watertight and found.parts == 2 and found.solid_parts == 1 and found.decoded.iou < 0.3
     assert found.solid.iou > 0.99 and found.solid.chamfer_l1 < 0.002
 
 
 def test_tables_show_means_and_the_worst_last() -> None:
     good, bad = Fidelity(0.9, 0.01, 0.8, 0.95), Fidelity(0.5, 0.03, 0.4, 0.85)
     results = [
-        Reconstruction("a poor one", bad, bad, good, True, False, 3.0, 2.0),
-        Reconstruction("a fine one", good, bad, good, True, True, 1.0, 1.0),
+        Reconstruction("a poor one", bad, bad, good, True, 2, 1, 3.0, 2.0),
+        Reconstruction("a fine one", good, bad, good, True, 1, 1, 1.0, 1.0),
     ]
     shown = tables(results)
     assert "| encoded and decoded | 0.700 | 0.0200 | 0.600 | 0.900 |" in shown
