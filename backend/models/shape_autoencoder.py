@@ -22,6 +22,8 @@ LATENT_RESOLUTION = 8
 PATCH_RESOLUTION = 16
 COARSE_RESOLUTION = 16
 FINE_RESOLUTION = 32
+DISTANCE_UNIT = 0.1
+"""Model units to one unit of what the distance's head answers."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,17 @@ class FeatureGrids:
     fine: Tensor
 
 
+def point_heads(features: int, hidden: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """MLPs from the features at a point to its distance, one number, and to its colour, three numbers."""
+    distance = nn.Sequential(
+        nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)
+    )
+    color = nn.Sequential(
+        nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, hidden // 2), nn.SiLU(), nn.Linear(hidden // 2, 3)
+    )
+    return distance, color
+
+
 class Decoder(nn.Module):
     """Latent → feature grids → signed distance and colour at points."""
 
@@ -173,12 +186,7 @@ class Decoder(nn.Module):
         )
         self.fine = nn.Sequential(nn.SiLU(), nn.Conv3d(coarse, 8 * fine, 1), PixelShuffle3d())
         features, hidden = coarse + fine + 15, config.hidden_channels
-        self.distance = nn.Sequential(
-            nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)
-        )
-        self.color = nn.Sequential(
-            nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, hidden // 2), nn.SiLU(), nn.Linear(hidden // 2, 3)
-        )
+        self.distance, self.color = point_heads(features, hidden)
 
     def grids(self, latent: Tensor) -> FeatureGrids:
         """latent: (B, C, 8, 8, 8)."""
@@ -193,7 +201,7 @@ class Decoder(nn.Module):
 
     def signed_distance(self, grids: FeatureGrids, points: Tensor) -> Tensor:
         """(B, N) float, negative inside, model units, at `points` (B, N, 3)."""
-        return self.distance(self.features(grids, points))[..., 0] * 0.1
+        return self.distance(self.features(grids, points))[..., 0] * DISTANCE_UNIT
 
     def srgb(self, grids: FeatureGrids, points: Tensor) -> Tensor:
         """sRGB colour (B, N, 3) in [0, 1] at `points` (B, N, 3)."""

@@ -74,13 +74,16 @@ def train(
     device: torch.device,
     seed: int = 0,
     samples: Callable[[Model], np.ndarray] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
     `draw(generator, batch_size)` gives a batch that depends on the generator alone, in a thread of its own;
     `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
     allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
-    with the same weights. Of several processes (see `processes`) all must call this; the first one writes.
+    with the same weights. `clock` tells the seconds that are counted: with `time.process_time` those of the processor,
+    so that trainings beside other work compare. Of several processes (see `processes`) all must call this; the first
+    one writes.
 
     Beside every checkpoint, `progress.png` shows the losses so far, and below them what `samples(averaged model)`
     paints, (H, W, 3) uint8.
@@ -116,7 +119,7 @@ def train(
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     budget = schedule.minutes * 60
-    saved = time.monotonic()
+    saved = clock()
     bar = tqdm(
         total=round(budget),
         initial=round(spent),
@@ -133,7 +136,7 @@ def train(
         # The next batch is drawn while this one is learned from.
         following = drawn(step) if spent < budget else None
         while spent < budget:
-            start = time.monotonic()
+            start = clock()
             assert following is not None
             batch, following = following.result(), drawn(step + 1)
             torch.manual_seed((seed + 1009 * rank) * 1_000_003 + step)
@@ -158,11 +161,11 @@ def train(
             if step % HISTORY_STEPS == 0:
                 for name, value in {"step": step, **running}.items():
                     history.setdefault(name, []).append(value)
-            spent += processes.of_first(time.monotonic() - start)
+            spent += processes.of_first(clock() - start)
             bar.set_postfix(step=step, **{name: f"{value:.4f}" for name, value in running.items()}, refresh=False)
             bar.update(round(spent) - bar.n)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if clock() - saved > CHECKPOINT_SECONDS:
                 save()
-                saved = time.monotonic()
+                saved = clock()
     save()
     return Trained(model=average, steps=step, minutes=spent / 60, losses=dict(running))

@@ -122,15 +122,19 @@ class ShapeSampler:
         weight[held_out(data.records)] = 0
         self.weight = weight / weight.sum()
 
+    def near_queries(self, generator: np.random.Generator, shapes: np.ndarray) -> np.ndarray:
+        """Which queries near the surface are asked of shapes (B,): indices (B, near)."""
+        return generator.integers(0, NEAR_POINTS, (len(shapes), self.near))
+
     def __call__(self, generator: np.random.Generator, count: int) -> ShapeBatch:
         data = self.data
         shapes = generator.choice(len(data), count, p=self.weight)
-        surface_total, query_total = data.surface_positions.shape[1], data.query_positions.shape[1]
+        surface_total = data.surface_positions.shape[1]
         points = np.stack([generator.choice(surface_total, self.surface + self.color, replace=False) for _ in shapes])
         queries = np.concatenate(
             [
-                generator.integers(0, NEAR_POINTS, (count, self.near)),
-                generator.integers(NEAR_POINTS, query_total, (count, self.far)),
+                self.near_queries(generator, shapes),
+                generator.integers(NEAR_POINTS, data.query_positions.shape[1], (count, self.far)),
             ],
             axis=1,
         )
@@ -177,12 +181,9 @@ def color_error(predicted: Tensor, target: Tensor) -> Tensor:
     return (grey - target_grey).abs().mean((1, 2)) + CHROMA_WEIGHT * chroma
 
 
-def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
-    """The terms of the loss, weighted."""
-    latent = model.encoder(batch.grids, batch.positions, batch.colors).float()
-    grids = model.decoder.grids(latent + LATENT_NOISE * torch.randn_like(latent))
-    distance = model.decoder.signed_distance(grids, batch.queries).float()
-    color = model.decoder.srgb(grids, batch.color_positions).float()
+def reconstruction_losses(distance: Tensor, color: Tensor, batch: ShapeBatch) -> dict[str, Tensor]:
+    """The weighted terms for what a decoder answered: distance (B, Q) at the queries and sRGB (B, C, 3) at the surface
+    points, float32."""
     inside = torch.sigmoid(-batch.distances / SIGN_TEMPERATURE)
     error = distance.clamp(-TRUNCATION, TRUNCATION) - batch.distances.clamp(-TRUNCATION, TRUNCATION)
     color_errors = color_error(color, batch.color_targets) * batch.colored
@@ -190,8 +191,17 @@ def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
         "distance": error.abs().mean() / TRUNCATION,
         "sign": 0.5 * functional.binary_cross_entropy_with_logits(-distance / SIGN_TEMPERATURE, inside),
         "color": 0.3 * color_errors.sum() / batch.colored.sum().clamp(min=1),
-        "latent": LATENT_WEIGHT * latent.square().mean(),
     }
+
+
+def losses_of(model: ShapeAutoencoder, batch: ShapeBatch) -> dict[str, Tensor]:
+    """The terms of the loss, weighted."""
+    latent = model.encoder(batch.grids, batch.positions, batch.colors).float()
+    grids = model.decoder.grids(latent + LATENT_NOISE * torch.randn_like(latent))
+    distance = model.decoder.signed_distance(grids, batch.queries).float()
+    color = model.decoder.srgb(grids, batch.color_positions).float()
+    losses = reconstruction_losses(distance, color, batch)
+    return {**losses, "latent": LATENT_WEIGHT * latent.square().mean()}
 
 
 @torch.no_grad()

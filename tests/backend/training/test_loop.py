@@ -15,6 +15,7 @@ from backend.training import picture as loop_picture
 from backend.training.loop import Schedule, save_whole, train
 from backend.training.picture import HEIGHT
 
+CPU = torch.device("cpu")
 STEPS = 24
 SCHEDULE = Schedule(minutes=STEPS / 60, batch_size=8, learning_rate=1e-2, warmup_steps=4)
 
@@ -32,7 +33,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(loop.time, "monotonic", clock)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 6.5)
     return clock
 
@@ -67,7 +67,8 @@ def run(folder: Path, draw: Draw, schedule: Schedule = SCHEDULE):
         draw.clock.seconds += 1
         return losses_of(model, batch)
 
-    return train(network(), draw, timed, schedule, folder / "run" / "checkpoint.pt", device=torch.device("cpu"))
+    checkpoint = folder / "run" / "checkpoint.pt"
+    return train(network(), draw, timed, schedule, checkpoint, device=CPU, clock=draw.clock)
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path, clock: Clock) -> None:
@@ -112,7 +113,7 @@ def test_the_average_takes_over_what_norms_have_measured(tmp_path: Path, clock: 
         clock.seconds += 1
         return losses_of(model, batch)
 
-    trained = train(model, Draw(clock), timed, SCHEDULE, tmp_path / "checkpoint.pt", device=torch.device("cpu"))
+    trained = train(model, Draw(clock), timed, SCHEDULE, tmp_path / "checkpoint.pt", device=CPU, clock=clock)
     assert trained.model[1].num_batches_tracked == STEPS
     assert torch.equal(trained.model[1].running_mean, model[1].running_mean)
     assert not torch.equal(trained.model[1].running_var, torch.ones(4))
@@ -169,7 +170,8 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, clock: Clock
             losses_of,
             SCHEDULE,
             tmp_path / "run" / "checkpoint.pt",
-            device=torch.device("cpu"),
+            device=CPU,
+            clock=clock,
         )
 
 
@@ -195,7 +197,7 @@ def test_a_picture_shows_the_losses_and_the_samples_of_the_averaged_model(tmp_pa
         return losses_of(model, batch)
 
     checkpoint = tmp_path / "run" / "checkpoint.pt"
-    trained = train(network(), draw, timed, SCHEDULE, checkpoint, device=torch.device("cpu"), samples=samples)
+    trained = train(network(), draw, timed, SCHEDULE, checkpoint, device=CPU, samples=samples, clock=clock)
     assert len(asked) == 4 and asked[-1] is trained.model, "after steps 7, 14 and 21, and in the end"
     with Image.open(checkpoint.with_name(loop.PICTURE)) as picture:
         assert picture.size == (900, HEIGHT + 40)
