@@ -83,9 +83,7 @@ def surface_from_field(
     report("Extracting", 1.0)
 
     report("Simplifying", 0.0)
-    vertices, faces = _not_empty(
-        *simplify(vertices, faces, face_count, smallest_share=smallest_share, most_parts=most_parts)
-    )
+    vertices, faces = _not_empty(*simplify(vertices, faces, face_count))
     report("Simplifying", 1.0)
     return vertices, faces
 
