@@ -33,42 +33,39 @@ def point_to_mesh_distance(
 
         face, weights = nearest_faces_on_cuda(points.detach(), vertices.detach(), faces)
     else:
-        found, place = nearest_faces_of_arrays(
-            points.detach().cpu().double().numpy(),
-            vertices.detach().cpu().double().numpy()[faces.cpu().numpy()],
-        )
+        corners = vertices.detach().cpu().double().numpy()[faces.cpu().numpy()]
+        found, place = NearestFaces(corners).at(points.detach().cpu().double().numpy())
         face, weights = torch.from_numpy(found).to(points.device), torch.from_numpy(place).to(points.device)
-    corners = vertices[faces[face].long()]
+    nearest = vertices[faces[face].long()]
     # Relative to the point, so that nothing is lost far from the origin.
-    offset = (weights[:, :, None] * (corners - points[:, None])).sum(dim=1)
+    offset = (weights[:, :, None] * (nearest - points[:, None])).sum(dim=1)
     return offset.square().sum(dim=1), face, points + offset
 
 
-def nearest_faces_of_arrays(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """On the CPU: the nearest face (N,) int64 and the barycentric place on it (N, 3) float32.
+class NearestFaces:
+    """The triangles (F, 3, 3) float64 of a mesh, made ready for being asked on the CPU, as often as you like."""
 
-    points: (N, 3) float64. corners: (F, 3, 3) float64. Exact to float32 rounding of lengths about the mesh's size.
-    """
-    middle = (corners.min(axis=(0, 1)) + corners.max(axis=(0, 1))) / 2
-    corners, points = np.ascontiguousarray(corners - middle), np.ascontiguousarray(points - middle)
-    tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
-    frames = np.empty((len(corners), FRAME_SIZE), np.float32)
-    parallel_for(frame_triangles.on(corners, frames), len(corners), 4096)
+    def __init__(self, corners: np.ndarray) -> None:
+        self._middle = (corners.min(axis=(0, 1)) + corners.max(axis=(0, 1))) / 2
+        self._corners = corners = np.ascontiguousarray(corners - self._middle)
+        tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
+        frames = np.empty((len(corners), FRAME_SIZE), np.float32)
+        parallel_for(frame_triangles.on(corners, frames), len(corners), 4096)
 
-    # Leaves as lanes: number by number, the same one of all the leaf's triangles side by side. A place left empty
-    # repeats the leaf's first triangle.
-    slots = tree.order.reshape(tree.leaves, LEAF_SIZE)
-    slots = np.where(slots >= 0, slots, np.maximum(slots[:, :1], 0))
-    lanes = np.concatenate([frames, corners[:, 0].astype(np.float32)], axis=1)[slots]
-    lanes = np.ascontiguousarray(lanes.transpose(0, 2, 1))
-    low, high = tree.low.astype(np.float32), tree.high.astype(np.float32)
+        # Leaves as lanes: number by number, the same one of all the leaf's triangles side by side. A place left empty
+        # repeats the leaf's first triangle.
+        slots = tree.order.reshape(tree.leaves, LEAF_SIZE)
+        self._slots = slots = np.where(slots >= 0, slots, np.maximum(slots[:, :1], 0))
+        lanes = np.concatenate([frames, corners[:, 0].astype(np.float32)], axis=1)[slots]
+        self._lanes = np.ascontiguousarray(lanes.transpose(0, 2, 1))
+        self._low, self._high = tree.low.astype(np.float32), tree.high.astype(np.float32)
 
-    order = morton_order(points)
-    face = np.empty(len(points), np.int64)
-    weights = np.empty((len(points), 3), np.float32)
-    parallel_for(
-        nearest_faces.on(points, order, corners, slots, lanes, low, high, face, weights),
-        len(points),
-        256,
-    )
-    return face, weights
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The face nearest to each of points (N, 3) float64, (N,) int64, and the barycentric place on it, (N, 3)
+        float32. Exact to float32 rounding of lengths about the mesh's size."""
+        points = np.ascontiguousarray(points - self._middle)
+        face = np.empty(len(points), np.int64)
+        weights = np.empty((len(points), 3), np.float32)
+        mesh = (self._corners, self._slots, self._lanes, self._low, self._high)
+        parallel_for(nearest_faces.on(points, morton_order(points), *mesh, face, weights), len(points), 256)
+        return face, weights

@@ -9,7 +9,7 @@ from .checks import check_same_device
 from .devices import computing_device
 from .face_orientation import OrientedFaces, orient_faces
 from .mesh_checks import check_mesh, check_points
-from .mesh_distance import nearest_faces_of_arrays, point_to_mesh_distance
+from .mesh_distance import NearestFaces, point_to_mesh_distance
 from .sdf_band import FRAME_SIZE, LANES, SLAB_BYTES, frame_triangles, list_by_slab, scatter_slab
 from .sdf_sign import closing_fans, count_before, list_crossings, negate_inside
 from .threads import parallel_for, thread_count
@@ -94,7 +94,7 @@ def _are_inside(points: torch.Tensor, vertices: torch.Tensor, faces: torch.Tenso
         on_device = torch.from_numpy(corners.reshape(-1, 3)).to(points.device, torch.float32)
         in_order = torch.arange(len(on_device), device=points.device).view(-1, 3)
         return winding_on_cuda(points, on_device, in_order).abs() > 0.5
-    winding = winding_of_arrays(points.cpu().double().numpy(), corners)
+    winding = winding_of_arrays(points.cpu().double().numpy(), build_winding_tree(corners))
     return torch.from_numpy(np.abs(winding) > 0.5).to(points.device)
 
 
@@ -137,7 +137,7 @@ def _grid_distances(vertices: torch.Tensor, faces: torch.Tensor, grid: Grid, ban
 def _distances(corners: np.ndarray, grid: Grid) -> np.ndarray:
     """Every node's distance, (X, Y, Z) float32; corners (F, 3, 3) float64 in cells."""
     nodes = Grid((0.0, 0.0, 0.0), 1.0, grid.shape).points()
-    face, weights = nearest_faces_of_arrays(nodes, corners)
+    face, weights = NearestFaces(corners).at(nodes)
     nearest = (weights[:, :, None] * corners[face]).sum(axis=1)
     return (np.linalg.norm(nearest - nodes, axis=1) * grid.spacing).astype(np.float32).reshape(grid.shape)
 

@@ -7,7 +7,7 @@ from .checks import check_same_device
 from .devices import computing_device
 from .mesh_checks import check_mesh, check_points
 from .threads import parallel_for
-from .winding_tree import FAR, build_winding_tree, winding_at_points
+from .winding_tree import FAR, WindingTree, build_winding_tree, winding_at_points
 
 
 def winding_number(
@@ -33,13 +33,13 @@ def winding_number(
 
         return winding_on_cuda(points.detach(), vertices.detach(), faces)
     corners = vertices.detach().cpu().double().numpy()[faces.cpu().numpy()]
-    winding = winding_of_arrays(points.detach().cpu().double().numpy(), corners, far)
+    winding = winding_of_arrays(points.detach().cpu().double().numpy(), build_winding_tree(corners), far)
     return torch.from_numpy(winding).to(points.device, torch.float32)
 
 
-def winding_of_arrays(points: np.ndarray, corners: np.ndarray, far: float = FAR) -> np.ndarray:
-    """On the CPU: winding numbers (N,) float64 at points (N, 3) float64 of triangles (F, 3, 3) float64."""
-    tree, points = build_winding_tree(corners), np.ascontiguousarray(points)
+def winding_of_arrays(points: np.ndarray, tree: WindingTree, far: float = FAR) -> np.ndarray:
+    """On the CPU: winding numbers (N,) float64 at points (N, 3) float64 of a tree's triangles."""
+    points = np.ascontiguousarray(points)
     winding = np.empty(len(points))
     parallel_for(
         winding_at_points.on(tree.corners, tree.tree.order, tree.dipoles, points, float(far), winding),

@@ -16,6 +16,7 @@ import manifold3d
 import numpy as np
 
 from ..kernels.winding import winding_of_arrays
+from ..kernels.winding_tree import build_winding_tree
 from .closing import close_holes
 from .repair import lasting_faces, split_vertices
 from .topology import connected_parts, half_edge_mates, without_unused_vertices
@@ -123,7 +124,7 @@ def _turned_outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     normals = np.cross(b - a, c - a)
     inside = (a + b + c) / 3 + JUST_INSIDE * normals / np.sqrt(np.linalg.norm(normals, axis=1, keepdims=True))
     # The part itself winds around there by -1; what is left is how often the others do.
-    turned = np.isin(part, inward[np.rint(winding_of_arrays(inside, corners)) + 1 <= 0])
+    turned = np.isin(part, inward[np.rint(winding_of_arrays(inside, build_winding_tree(corners))) + 1 <= 0])
     return np.where(turned[:, None], faces[:, ::-1], faces)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..data.volume import SHEET_HALF_THICKNESS
-from ..kernels.mesh_distance import nearest_faces_of_arrays
+from ..kernels.mesh_distance import NearestFaces
 from ..kernels.winding import winding_of_arrays
+from ..kernels.winding_tree import build_winding_tree
 from ..meshing.clip import outside_of_box
 from ..meshing.closing import close_holes
 
@@ -40,15 +41,16 @@ class KnownShape:
         closed = close_holes(self.vertices, self.faces, low, high)
         self._corners = self.vertices[self.faces]
         self._normals = np.cross(*np.diff(self._corners, axis=1).swapaxes(0, 1))
-        self._closed = closed.vertices[np.concatenate([closed.faces, closed.at_box])]
-        self._bounds = self._closed.min(axis=(0, 1)), self._closed.max(axis=(0, 1))
+        corners = closed.vertices[np.concatenate([closed.faces, closed.at_box])]
+        self._bounds = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+        self._nearest, self._winding = NearestFaces(self._corners), build_winding_tree(corners)
         holes = _area(closed.vertices[closed.elsewhere])
         self.level = 0.0 if holes < SOLID * _area(self._corners) else -SHEET_HALF_THICKNESS
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
         places = np.asarray(points, np.float64)
-        face, weights = nearest_faces_of_arrays(places, self._corners)
+        face, weights = self._nearest.at(places)
         foot = (weights[:, :, None] * self._corners[face]).sum(axis=1)
         distances = np.linalg.norm(foot - places, axis=1)
         inside = self._inside(places, face, weights, foot)
@@ -68,9 +70,9 @@ class KnownShape:
         at_edge = np.flatnonzero(weights[within].min(axis=1) < WITHIN_FACE)
         together[at_edge] = -1 - at_edge
         _, first, group, members = np.unique(together, return_index=True, return_inverse=True, return_counts=True)
-        winding = np.abs(winding_of_arrays(places[within[first]], self._closed, FAR))[group]
+        winding = np.abs(winding_of_arrays(places[within[first]], self._winding, FAR))[group]
         alone = (np.abs(winding - np.rint(winding)) > CLEAR) & (members[group] > 1)
-        winding[alone] = np.abs(winding_of_arrays(places[within[alone]], self._closed, FAR))
+        winding[alone] = np.abs(winding_of_arrays(places[within[alone]], self._winding, FAR))
         inside = np.zeros(len(places), bool)
         inside[within] = winding > 0.5
         return inside

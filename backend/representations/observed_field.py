@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from ..color import srgb_to_linear
 from ..data.surface import UNKNOWN_SRGB, SurfacePoints, surface_colors
-from ..kernels.mesh_distance import nearest_faces_of_arrays
+from ..kernels.mesh_distance import NearestFaces
 from ..mesh import Mesh
 from ..models.observation import Observation
 from .field import Field
@@ -117,11 +117,12 @@ class _Painted:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh, self.corners = mesh, mesh.vertices[mesh.faces].astype(np.float64)
+        self.nearest = NearestFaces(self.corners)
 
     def around(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As `_Scattered.around`."""
         asked = points.detach().cpu().numpy().astype(np.float64)
-        face, weights = nearest_faces_of_arrays(asked, self.corners)
+        face, weights = self.nearest.at(asked)
         nearest = (weights[:, :, None] * self.corners[face]).sum(axis=1)
         distances = np.linalg.norm(nearest - asked, axis=1)
         touched = np.flatnonzero(distances < REACH)
