@@ -5,7 +5,7 @@
 For each pair, both as meshes and as one mesh with shape keys. Every figure is taken from the results, by means that
 made none of them: the parts of the steps, the ends' Chamfer-L1 against their inputs, the largest step's distance
 against the mean step's; of the shape keys how far they are from the steps' own meshes, the largest move of a vertex in
-a step, and the share of faces that look against the nearest place of the step's own mesh. Lengths are in % of model
+a step, and the share of faces, and of area, that look against the nearest place of the step's own mesh. Lengths are in % of model
 space's objects (1.8). Distances between surfaces are from points on one to the other surface and back, so that they are
 0 where nothing changes.
 
@@ -48,7 +48,17 @@ from backend.meshing.validity import is_watertight
 from backend.recipe import Result
 from benchmarks.pictures import picture
 
-COLUMNS = ("pair", "watertight", "parts", "ends %", "largest / mean step", "keys off %", "largest moves %", "turned %")
+COLUMNS = (
+    "pair",
+    "watertight",
+    "parts",
+    "ends %",
+    "largest / mean step",
+    "keys off %",
+    "largest moves %",
+    "turned %",
+    "by area %",
+)
 POINTS = 8192
 SIZE = 1.8
 """The largest extent of an object in model space."""
@@ -65,7 +75,8 @@ START_WORKER = Path(__file__).resolve().parents[1] / "backend" / "start_worker.p
 @dataclasses.dataclass(frozen=True)
 class Walk:
     """What was measured of one pair, shares as fractions: parts of each step; gaps, moves, turned of each step but the
-    first; ends' Chamfer-L1 against the inputs; off: the shape keys' mean distance from the steps' own meshes."""
+    first, turned by the number of faces and turned_area by their area; ends' Chamfer-L1 against the inputs; off: the
+    shape keys' mean distance from the steps' own meshes."""
 
     pair: str
     watertight: bool
@@ -75,6 +86,7 @@ class Walk:
     off: float
     moves: tuple[float, ...]
     turned: tuple[float, ...]
+    turned_area: tuple[float, ...]
 
     @property
     def ratio(self) -> float:
@@ -88,7 +100,8 @@ class Walk:
     def row(self) -> str:
         cells = [self.pair, "yes" if self.watertight else "no", str(max(self.parts)), f"{100 * np.mean(self.ends):.2f}"]
         cells += [f"{self.ratio:.2f}", f"{100 * self.off:.2f}", f"{100 * max(self.moves):.1f}"]
-        return "| " + " | ".join([*cells, f"{100 * max(self.turned):.1f}"]) + " |"
+        cells += [f"{100 * max(self.turned):.1f}", f"{100 * max(self.turned_area):.1f}"]
+        return "| " + " | ".join(cells) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,11 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summary(walks: Sequence[Walk]) -> str:
-    keys = [max(walk.turned) <= 0.01 for walk in walks]
+    keys, areas = (
+        [max(shares) <= 0.01 for shares in both] for both in zip(*((w.turned, w.turned_area) for w in walks))
+    )
     return (
         f"\nOf {len(walks)} pairs: watertight, one or two parts where the ends have one: "
         f"{sum(walk.whole for walk in walks)}; largest step at most twice the mean: "
-        f"{sum(walk.ratio <= 2 for walk in walks)}; shape keys with at most 1 % of faces turned: {sum(keys)}. "
+        f"{sum(walk.ratio <= 2 for walk in walks)}; shape keys with at most 1 % of faces turned: {sum(keys)}, of area: "
+        f"{sum(areas)}; they are {100 * np.mean([walk.off for walk in walks]):.2f} % off on average. "
         f"Ends' Chamfer-L1: mean {100 * np.mean([walk.ends for walk in walks]):.2f} %."
     )
 
@@ -149,9 +165,18 @@ def measure(data: Path, folder: Path, pair: tuple[int, int], steps: int) -> Walk
     walk = figures(shapes, series, keyed)
     assert keyed.shape_keys is not None
     rows = [series.meshes, [Mesh(key, keyed.mesh.faces, keyed.mesh.colors) for key in keyed.shape_keys]]
-    sheet([[picture(mesh, CELL) for mesh in row] for row in rows]).save(kept.with_suffix(".png"), optimize=True)
+    sheet([[picture(mesh, CELL) for mesh in row] for row in framed(rows)]).save(kept.with_suffix(".png"), optimize=True)
     kept.write_text(json.dumps(dataclasses.asdict(walk)), encoding="utf-8")
     return walk
+
+
+def framed(rows: Sequence[Sequence[Mesh]]) -> list[list[Mesh]]:
+    """The meshes as large as the picture takes them all, side by side alike."""
+    corners = np.concatenate([mesh.vertices for row in rows for mesh in row])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    placed = np.diag([*[SIZE / np.ptp(corners, axis=0).max()] * 3, 1.0])
+    placed[:3, 3] = -placed[0, 0] * (low + high) / 2
+    return [[mesh.transformed(placed) for mesh in row] for row in rows]
 
 
 def figures(shapes: Sequence[DataObject], series: Result, keyed: Result) -> Walk:
@@ -159,6 +184,7 @@ def figures(shapes: Sequence[DataObject], series: Result, keyed: Result) -> Walk
     keys = keyed.shape_keys
     assert keys is not None
     faces = keyed.mesh.faces
+    turned = [turned_shares(key, faces, goal) for key, goal in list(zip(keys, surfaces, strict=True))[1:]]
     return Walk(
         pair=f"{shapes[0].class_name} to {shapes[1].class_name}",
         watertight=all(is_watertight(mesh.faces) for mesh in series.meshes),
@@ -170,7 +196,8 @@ def figures(shapes: Sequence[DataObject], series: Result, keyed: Result) -> Walk
         )
         / SIZE,
         moves=tuple(float(np.linalg.norm(b - a, axis=1).max()) / SIZE for a, b in pairwise(keys)),
-        turned=tuple(turned_faces(k, faces, goal) for k, goal in list(zip(keys, surfaces, strict=True))[1:]),
+        turned=tuple(number for number, _ in turned),
+        turned_area=tuple(area for _, area in turned),
     )
 
 
@@ -184,13 +211,16 @@ def end_error(shape: DataObject, made: Surface) -> float:
     return surface_distance(own, Surface.of(placed, made.faces, POINTS))
 
 
-def turned_faces(key: np.ndarray, faces: np.ndarray, goal: Surface) -> float:
-    """The share of faces that look against the nearest place of the step's own mesh."""
+def turned_shares(key: np.ndarray, faces: np.ndarray, goal: Surface) -> tuple[float, float]:
+    """The share of faces that look against the nearest place of the step's own mesh, and that of their area."""
     a, b, c = key[faces].astype(np.float64).transpose(1, 0, 2)
     middles = torch.from_numpy(((a + b + c) / 3).astype(np.float32))
     nearest = point_to_mesh_distance(middles, torch.from_numpy(goal.vertices), torch.from_numpy(goal.faces))[1].numpy()
     p, q, r = goal.vertices[goal.faces[nearest]].astype(np.float64).transpose(1, 0, 2)
-    return float(((np.cross(b - a, c - a) * np.cross(q - p, r - p)).sum(axis=1) < 0).mean())
+    normals = np.cross(b - a, c - a)
+    turned = (normals * np.cross(q - p, r - p)).sum(axis=1) < 0
+    areas = np.linalg.norm(normals, axis=1)
+    return float(turned.mean()), float(areas[turned].sum() / areas.sum())
 
 
 def recipe(meshes: tuple[str, ...], **parameters: Any) -> Recipe:

@@ -33,8 +33,10 @@ PARTS = 4
 """Blends from one field to the next, the latter included."""
 ITERATIONS = 3
 """Times that the mesh is pulled, for each blend."""
-LONGEST_STEP = 0.04
+MORE, SETTLED = 6, 0.02
+LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
+SIDELONG = 0.3
 ALIKE = 0.2
 """Least cosine between normals that look the same way."""
 STEEP = 0.3
@@ -45,6 +47,10 @@ LIKELIEST = 4
 """So many vertices near a place are asked which looks the same way."""
 SIDEWAYS = 0.06
 """Distance that counts as much as normals at right angles."""
+RINGS = (2, 4, 8, 16)
+"""How far around a fold the surface is laid anew, in edges: at first as little as can be."""
+LANDINGS = 2
+"""Times that it is pulled after that."""
 NEAR = 0.018
 """Within this distance, in model units, a face lies on a surface."""
 
@@ -79,11 +85,17 @@ class SurfaceCarrier:
                 for _ in range(ITERATIONS):
                     check_cancelled(cancelled)
                     self._follow(grid, goal)
+            for _ in range(MORE):
+                check_cancelled(cancelled)
+                if self._follow(grid, goal) < SETTLED:
+                    break
+            self._lay_folds_anew(grid, goal, cancelled)
         self._values = values
+        self._land(field, _Grid(values), cancelled)
         move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
-        return Carried(self._vertices, float(move), float(self._inverted(_Grid(values)).mean()))
+        return Carried(self._vertices, float(move), float(self._inverted(_Grid(values), self._vertices).mean()))
 
-    def _follow(self, grid: _Grid, goal: tuple[np.ndarray, np.ndarray]) -> None:
+    def _follow(self, grid: _Grid, goal: tuple[np.ndarray, np.ndarray]) -> float:
         """One step towards the zero level of a grid, whose places and normals (N, 3) each are `goal`."""
         normals = self._mesh.normals(self._vertices)
         toward, count = self._missing(normals, *goal)
@@ -96,16 +108,43 @@ class SurfaceCarrier:
         pulls = Pulls(
             normals=gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6),
             offsets=step,
-            to_plane=np.where(arrives & (cosine > ALIKE), cosine, 0).astype(np.float32),
+            to_plane=np.where(arrives, np.maximum(cosine + SIDELONG, 0) / (1 + SIDELONG), 0).astype(np.float32),
             toward=_shortened(toward),
             to_point=np.minimum(count / 3, 1).astype(np.float32),
         )
         moved = self._vertices + _shortened(self._mesh.pulled(self._vertices, pulls) - self._vertices)
-        self._vertices = self._mesh.unfolded(moved)
+        before, self._vertices = self._vertices, self._mesh.unfolded(moved)
+        return float(np.linalg.norm(self._vertices - before, axis=1).max(initial=0))
 
-    def _missing(
-        self, normals: np.ndarray, places: np.ndarray, facing: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _lay_folds_anew(self, grid: _Grid, goal: tuple[np.ndarray, np.ndarray], cancelled: IsCancelled | None) -> None:
+        """Lay faces that are turned over anew where they are, where that leaves fewer of them."""
+        turned = self._inverted(grid, self._vertices)
+        for rings in RINGS:
+            if not turned.any():
+                break
+            check_cancelled(cancelled)
+            before = self._vertices
+            self._vertices = self._mesh.laid_anew(before, turned, rings)
+            for _ in range(LANDINGS):
+                self._follow(grid, goal)
+            still = self._inverted(grid, self._vertices)
+            if still.sum() < turned.sum():
+                turned = still
+            else:
+                self._vertices = before
+
+    def _land(self, field: Field, grid: _Grid, cancelled: IsCancelled | None) -> None:
+        """Bring vertices that are close to the surface of the field onto it, where no face folds for that."""
+        for _ in range(LANDINGS):
+            check_cancelled(cancelled)
+            gradient = grid.at(self._vertices)[1]
+            distance = field.signed_distance(torch.from_numpy(self._vertices)).cpu().numpy()
+            squared = np.maximum((gradient**2).sum(axis=1), STEEP**2)
+            close = (np.abs(distance) < LONGEST_STEP) & (_cosine(self._mesh.normals(self._vertices), gradient) > ALIKE)
+            step = -np.where(close, distance / squared, 0)[:, None] * gradient
+            self._vertices = self._mesh.unfolded(self._vertices + _shortened(step))
+
+    def _missing(self, normals: np.ndarray, places: np.ndarray, facing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each vertex the mean offset (V, 3) to places (N, 3) of a surface with normals `facing` that no vertex is
         near and it is the nearest one to, and how many these are (V,)."""
         squared, index = (
@@ -126,12 +165,11 @@ class SurfaceCarrier:
         mean = total / np.maximum(count, 1)[:, None]
         return np.where(count[:, None] > 0, mean - self._vertices, 0).astype(np.float32), count
 
-    def _inverted(self, grid: _Grid) -> np.ndarray:
+    def _inverted(self, grid: _Grid, vertices: np.ndarray) -> np.ndarray:
         """Which faces (F,) are turned over."""
-        faces = self._mesh.faces
-        distance, gradient = grid.at(self._vertices[faces].mean(axis=1))
-        inwards = (face_normals(self._vertices, faces) * gradient).sum(axis=1) < 0
-        return inwards & (np.abs(distance) < NEAR) | self._mesh.folded(self._vertices)
+        distance, gradient = grid.at(vertices[self._mesh.faces].mean(axis=1))
+        inwards = (face_normals(vertices, self._mesh.faces) * gradient).sum(axis=1) < 0
+        return inwards & (np.abs(distance) < NEAR) | self._mesh.folded(vertices)
 
 
 class _Grid:

@@ -13,18 +13,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
 from .topology import half_edges
 
-SPRING = 0.05
+SPRING = 0.1
 """Weight of a spring whose edge has twice or half the length that it had at first."""
 STIFFNESS = 0.05
 ANCHOR = 1e-3
 """How strongly vertices that nothing pulls at are held where they are."""
 ITERATIONS = 20
 """Of conjugate gradients: what pulls at a vertex reaches so many edges far."""
-UNFOLDINGS = 4
+UNFOLDINGS = 3
+FARTHEST_LAID = 0.1
 FOLD = 0.1
 """A face folds where the cosine between its normal and the mean normal around it is less."""
 
@@ -99,6 +102,28 @@ class ElasticSurface:
             free[self.faces[folded]] = True
             vertices = np.where(free[:, None], self._links @ vertices / self._degree, vertices)
         return vertices
+
+    def laid_anew(self, vertices: np.ndarray, faces: np.ndarray, rings: int) -> np.ndarray:
+        """The vertices (V, 3), with those of the given faces (F,) bool and `rings` edges around on the harmonic surface
+        with uniform weights that their border spans: flat ones have no folds (Tutte, "How to draw a graph", 1963).
+        Patches of which a vertex would go farther than FARTHEST_LAID stay as they are."""
+        free = np.zeros(self._count, dtype=bool)
+        free[self.faces[faces]] = True
+        for _ in range(rings):
+            free |= self._links @ free.astype(np.float32) > 0
+        inner = np.flatnonzero(free)
+        rows = self._links[inner]
+        border = rows @ np.where(free[:, None], 0, vertices)
+        held = ANCHOR * self._degree[inner]
+        among = rows[:, inner]
+        matrix = diags((self._degree[inner] + held)[:, 0]) - among
+        places = splu(matrix.tocsc().astype(np.float64)).solve((border + held * vertices[inner]).astype(np.float64))
+        patch = connected_components(among, directed=False)[1]
+        farthest = np.zeros(patch.max(initial=0) + 1)
+        np.maximum.at(farthest, patch, np.linalg.norm(places - vertices[inner], axis=1))
+        laid = vertices.copy()
+        laid[inner] = np.where((farthest <= FARTHEST_LAID)[patch][:, None], places, vertices[inner])
+        return laid
 
     def folded(self, vertices: np.ndarray) -> np.ndarray:
         """Which faces (F,) look against the mean of the faces around their corners."""
