@@ -5,9 +5,9 @@
 For each pair, both as meshes and as one mesh with shape keys. Every figure is taken from the results, by means that
 made none of them: the parts of the steps, the ends' Chamfer-L1 against their inputs, the largest step's distance
 against the mean step's; of the shape keys how far they are from the steps' own meshes, the largest move of a vertex in
-a step, and the share of faces, and of area, that look against the nearest place of the step's own mesh. Lengths are in % of model
-space's objects (1.8). Distances between surfaces are from points on one to the other surface and back, so that they are
-0 where nothing changes.
+a step, and the share of faces, and of area, that look against the nearest place of the step's own mesh. Lengths are in
+% of model space's objects (1.8). Distances between surfaces are from points on one to the other surface and back, so
+that they are 0 where nothing changes.
 
 Two processes share the pairs; a pair that lies in FOLDER already is not made again. Seconds are measured apart, in one
 worker on all cores with the model loaded, from the recipe sent to the result received. Prints Markdown; FOLDER has a
@@ -126,9 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summary(walks: Sequence[Walk]) -> str:
-    keys, areas = (
-        [max(shares) <= 0.01 for shares in both] for both in zip(*((w.turned, w.turned_area) for w in walks))
-    )
+    keys = [max(walk.turned) <= 0.01 for walk in walks]
+    areas = [max(walk.turned_area) <= 0.01 for walk in walks]
     return (
         f"\nOf {len(walks)} pairs: watertight, one or two parts where the ends have one: "
         f"{sum(walk.whole for walk in walks)}; largest step at most twice the mean: "

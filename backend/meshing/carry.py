@@ -1,11 +1,11 @@
 """A mesh carried along a surface that changes: its topology stays, its vertices follow the field's zero level.
 
-So it can be a shape key of every shape on the way. It is pulled from both sides, as in nonrigid registration: each vertex
-to the zero level along the gradient, and from each place of the new surface that no vertex is near, the nearest vertex
-there, so that the mesh grows into thin parts. A pull counts only where both surfaces look the same way and the way leads
-to the surface (the compatibility of Rusinkiewicz and Levoy, "Efficient variants of the ICP algorithm", 2001, §3.4);
-vertices without one go as their neighbours do. Hence what one topology cannot follow, as a hole that opens, lags behind
-as a taut skin and does not turn over.
+So it can be a shape key of every shape on the way. It is pulled from both sides, as in nonrigid registration: each
+vertex to the zero level along the gradient, and the nearest vertex to each place of the new surface that none is near,
+so that the mesh grows into thin parts. A pull counts only where the way leads to a surface that looks the same way as
+the mesh (the compatibility of Rusinkiewicz and Levoy, "Efficient variants of the ICP algorithm", 2001, §3.4); vertices
+without one go as their neighbours do. What one topology cannot follow, as a hole that opens, so lags behind as a taut
+skin and does not turn over. Folds that are left where a part went are laid anew.
 Between two fields the surface goes through blends of their values on a grid, which cost next to nothing; on arrival the
 field itself has the last word.
 """
@@ -31,26 +31,32 @@ EVERY = 2
 """Of its nodes along each axis, one in so many stands for the surface that vertices are missing on."""
 PARTS = 4
 """Blends from one field to the next, the latter included."""
-ITERATIONS = 3
+PULLS = 3
 """Times that the mesh is pulled, for each blend."""
-MORE, SETTLED = 6, 0.02
+MORE_PULLS, SETTLED = 6, 0.02
+"""Further ones on arrival, while a vertex still goes so far, in model units."""
 LONGEST_STEP = 0.05
 """No vertex goes farther at once, in model units: the field is no exact distance."""
-SIDELONG = 0.3
-ALIKE = 0.2
-"""Least cosine between normals that look the same way."""
+GAIN = 0.4
+"""A step leads to the surface when the distance shrinks by this share of its length."""
 STEEP = 0.3
 """Least norm of a gradient that leads to a surface, and not to the middle between two."""
 ON_SURFACE = 0.004
 """Values of the field that are as good as 0."""
+SIDELONG = 0.3
+"""Walls of a part that goes look across the way: cosines between normals that are no less than minus this pull."""
+ALIKE = 0.2
+"""Least cosine between normals of a vertex and of the place that is missing it."""
 LIKELIEST = 4
-"""So many vertices near a place are asked which looks the same way."""
+"""So many vertices near such a place are asked which looks the same way."""
 SIDEWAYS = 0.06
 """Distance that counts as much as normals at right angles."""
+MANY_PLACES = 3
+"""That miss a vertex pull at it as much as its own way to the surface."""
 RINGS = (2, 4, 8, 16)
 """How far around a fold the surface is laid anew, in edges: at first as little as can be."""
 LANDINGS = 2
-"""Times that it is pulled after that."""
+"""Times that the mesh goes to the surface after that, and to the field itself in the end."""
 NEAR = 0.018
 """Within this distance, in model units, a face lies on a surface."""
 
@@ -82,10 +88,10 @@ class SurfaceCarrier:
             for part in range(1, PARTS + 1):
                 grid = _Grid(self._values + change * np.float32(part / PARTS))
                 goal = grid.surface()
-                for _ in range(ITERATIONS):
+                for _ in range(PULLS):
                     check_cancelled(cancelled)
                     self._follow(grid, goal)
-            for _ in range(MORE):
+            for _ in range(MORE_PULLS):
                 check_cancelled(cancelled)
                 if self._follow(grid, goal) < SETTLED:
                     break
@@ -96,13 +102,14 @@ class SurfaceCarrier:
         return Carried(self._vertices, float(move), float(self._inverted(_Grid(values), self._vertices).mean()))
 
     def _follow(self, grid: _Grid, goal: tuple[np.ndarray, np.ndarray]) -> float:
-        """One step towards the zero level of a grid, whose places and normals (N, 3) each are `goal`."""
+        """One step towards the zero level of a grid, whose places and normals (N, 3) each are `goal`; the longest way
+        that a vertex went."""
         normals = self._mesh.normals(self._vertices)
         toward, count = self._missing(normals, *goal)
         distance, gradient = grid.at(self._vertices)
         step = _shortened(-(distance / np.maximum((gradient**2).sum(axis=1), STEEP**2))[:, None] * gradient)
         there, slope = grid.at(self._vertices + step)
-        gained = np.abs(distance) - np.abs(there) > 0.4 * np.linalg.norm(step, axis=1)
+        gained = np.abs(distance) - np.abs(there) > GAIN * np.linalg.norm(step, axis=1)
         arrives = (gained | (np.abs(there) < ON_SURFACE)) & (np.linalg.norm(slope, axis=1) > STEEP)
         cosine = np.minimum(_cosine(normals, gradient), _cosine(normals, slope))
         pulls = Pulls(
@@ -110,7 +117,7 @@ class SurfaceCarrier:
             offsets=step,
             to_plane=np.where(arrives, np.maximum(cosine + SIDELONG, 0) / (1 + SIDELONG), 0).astype(np.float32),
             toward=_shortened(toward),
-            to_point=np.minimum(count / 3, 1).astype(np.float32),
+            to_point=np.minimum(count / MANY_PLACES, 1).astype(np.float32),
         )
         moved = self._vertices + _shortened(self._mesh.pulled(self._vertices, pulls) - self._vertices)
         before, self._vertices = self._vertices, self._mesh.unfolded(moved)

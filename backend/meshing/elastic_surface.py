@@ -2,10 +2,10 @@
 
 Two energies of registration are minimised at once, over all vertices: the squared distances to given planes (the
 point-to-plane term of Chen and Medioni, "Object modelling by registration of multiple range images", 1992), along which
-vertices slide freely, and to given points; and that of springs along the edges (Hoppe et al., "Mesh optimization", 1993, §3.1). Here
-a spring is the stronger the more its edge is stretched or squeezed, so that vertices flow into parts that grow and out
-of parts that go, and what keeps its shape is left alone. Displacements of neighbours are held alike (stiffness, as in
-Amberg, Romdhani and Vetter, "Optimal step nonrigid ICP algorithms for surface registration", 2007, eq. 3).
+vertices slide freely, and to given points; and that of springs along the edges (Hoppe et al., "Mesh optimization",
+1993, §3.1). Here a spring is the stronger the more its edge is stretched or squeezed, so that vertices flow into parts
+that grow and out of parts that go, and what keeps its shape is left alone. Displacements of neighbours are held alike
+(stiffness, as in Amberg, Romdhani and Vetter, "Optimal step nonrigid ICP algorithms for surface registration", 2007).
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from .topology import half_edges
 SPRING = 0.1
 """Weight of a spring whose edge has twice or half the length that it had at first."""
 STIFFNESS = 0.05
+"""Weight of the difference between the displacements of two neighbours."""
 ANCHOR = 1e-3
 """How strongly vertices that nothing pulls at are held where they are."""
 ITERATIONS = 20
 """Of conjugate gradients: what pulls at a vertex reaches so many edges far."""
 UNFOLDINGS = 3
+"""Rounds in which folded faces are evened out after a step."""
 FARTHEST_LAID = 0.1
+"""What is laid anew stays where it is, in model units."""
 FOLD = 0.1
 """A face folds where the cosine between its normal and the mean normal around it is less."""
 
