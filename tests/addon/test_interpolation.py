@@ -265,6 +265,30 @@ def test_meshes_are_taken_as_they_are_seen(session, addon):
     np.testing.assert_allclose((high - low) / (high - low)[0], [1, 2, 3], rtol=1e-4)
 
 
+def test_a_rotated_parent_turns_what_is_written(session, addon):
+    parent = bpy.data.objects.new("Parent", None)
+    bpy.context.scene.collection.objects.link(parent)
+    parent.matrix_world = Matrix.Translation((1, 2, 3)) @ Matrix.Rotation(0.7, 4, "X")
+    plain, child = add_cube("Plain"), add_cube("Child")
+    child.parent, child.scale = parent, (-0.5, 1, 2)
+    select(plain, child)
+    expected = np.array([child.matrix_world @ vertex.co for vertex in child.data.vertices])
+    found = np.unique(read_vertices(saved_meshes(addon)[-1]).vertices, axis=0)
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
+
+
+def test_a_million_faces_and_two_objects_of_one_mesh_are_taken(session, addon):
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=708, y_subdivisions=708, size=2)
+    grid = bpy.context.object
+    twin = grid.copy()
+    bpy.context.scene.collection.objects.link(twin)
+    select(grid, twin)
+    assert bpy.ops.gen3d.interpolate() == {"FINISHED"}
+    (job,) = session.queue.jobs
+    first, second = job.recipe.inputs["meshes"]
+    assert len(read_vertices(first).faces) == len(read_vertices(second).faces) == 2 * 708**2
+
+
 def camera():
     item = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     bpy.context.scene.collection.objects.link(item)
@@ -289,12 +313,13 @@ TRIANGLE = [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
         ((lambda: add_cube("One"),), "one is selected"),
         ((lambda: add_cube("One"), camera), '"Camera" is no mesh but a camera'),
         ((lambda: add_cube("One"), lambda: mesh_object("Points", TRIANGLE)), '"Points" has no faces'),
+        ((lambda: add_cube("One"), lambda: mesh_object("Nothing", [])), '"Nothing" has no faces'),
         (
             (lambda: add_cube("One"), lambda: mesh_object("Broken", [(float("nan"), 0, 0), *TRIANGLE], [(0, 1, 2)])),
             "not finite",
         ),
     ],
-    ids=["nothing", "one", "camera", "points", "NaN"],
+    ids=["nothing", "one", "camera", "points", "empty mesh", "NaN"],
 )
 def test_a_selection_that_cannot_be_used_is_refused_in_one_sentence(session, others, words):
     made = [make() for make in others]

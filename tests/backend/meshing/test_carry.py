@@ -9,7 +9,7 @@ import torch
 from backend.errors import Cancelled
 from backend.meshing.carry import SurfaceCarrier
 from backend.meshing.mesh_from_field import mesh_from_field
-from tests.backend.meshing.exact_fields import ExactField, box, sphere, union
+from tests.backend.meshing.exact_fields import ExactField, box, sphere, union, without
 
 
 def carrier(distance, face_count=3000):
@@ -50,6 +50,27 @@ def test_a_leg_that_goes_leaves_no_folds():
     carried = moved.carry(goal)
     assert off_surface(goal, carried.vertices).max() < 0.02
     assert carried.inverted <= 0.01 and turned(goal, carried.vertices, faces) <= 0.01
+
+
+def test_a_leg_that_comes_is_grown_into():
+    plate = box((0.7, 0.7, 0.15))
+    moved, faces = carrier(plate, 4000)
+    for length in (0.2, 0.3, 0.4):
+        goal = union(plate, box((0.1, 0.1, length), (0, 0, -0.1 - length)))
+        carried = moved.carry(ExactField(goal))
+    assert carried.vertices[:, 2].min() < -0.8
+    assert np.percentile(off_surface(ExactField(goal), carried.vertices), 99) < 0.01
+    assert carried.inverted <= 0.01 and turned(ExactField(goal), carried.vertices, faces) <= 0.01
+
+
+def test_over_a_hole_that_opens_a_skin_stays_and_does_not_turn_over():
+    plate = box((0.7, 0.7, 0.15))
+    goal = ExactField(without(plate, box((0.3, 0.3, 1))))
+    moved, _ = carrier(plate, 4000)
+    carried = moved.carry(goal)
+    over_hole = (np.abs(carried.vertices[:, :2]) < 0.25).all(axis=1)
+    assert over_hole.any() and carried.inverted <= 0.01
+    assert np.percentile(off_surface(goal, carried.vertices[~over_hole]), 95) < 0.02
 
 
 def test_what_does_not_change_stays_where_it_is():
