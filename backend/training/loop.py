@@ -74,16 +74,16 @@ def train(
     device: torch.device,
     seed: int = 0,
     samples: Callable[[Model], np.ndarray] | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Trained[Model]:
     """Trains `model` until the schedule's minutes are spent; goes on from `checkpoint` where one is.
 
     `draw(generator, batch_size)` gives a batch that depends on the generator alone, in a thread of its own;
     `losses_of(model, batch)` gives the terms whose sum is minimised. Forward passes run in bfloat16 where autocast
     allows it. A run that was killed and resumed takes the steps that it would have taken, and on the same clock ends
-    with the same weights. `clock` tells the seconds that are counted: with `time.process_time` those of the processor,
-    so that trainings beside other work compare. Of several processes (see `processes`) all must call this; the first
-    one writes.
+    with the same weights. `clock` tells the seconds that are counted, those that pass where it is None; with
+    `time.process_time` those of the processor, so that trainings beside other work compare. Of several
+    processes (see `processes`) all must call this; the first one writes.
 
     Beside every checkpoint, `progress.png` shows the losses so far, and below them what `samples(averaged model)`
     paints, (H, W, 3) uint8.
@@ -118,6 +118,7 @@ def train(
         write_picture(checkpoint.with_name(PICTURE), history["step"], curves, painted)
 
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    clock = clock or time.monotonic
     budget = schedule.minutes * 60
     saved = clock()
     bar = tqdm(
