@@ -18,6 +18,7 @@ from .simplify import simplify
 from .solids import SMALLEST_SHARE, keep_solids
 from .sparse_grid import sample_distance_grid
 from .surface import EMPTY, coarse_surface, surface_of
+from .thickening import thickened
 from .unwrap import unwrap
 
 TEXTURE_SIZE = 1024
@@ -31,6 +32,7 @@ def mesh_from_field(
     texture_size: int | None = TEXTURE_SIZE,
     most_parts: int | None = None,
     smallest_share: float = SMALLEST_SHARE,
+    close_holes: bool = False,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Mesh:
@@ -40,8 +42,9 @@ def mesh_from_field(
     a hair separates (see `bridging`), of about `face_count` faces or fewer, with smooth normals, linear vertex colours,
     UVs and a texture of `texture_size` texels a side; without these two where that is None.
     detail is the number of cells along each side of model space; parts with less than `smallest_share` of the largest
-    one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. progress hears
-    the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled,
+    one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. With `close_holes`
+    the shape may become thicker by a hair, where that leaves fewer holes (see `thickening`): for shapes that are to be
+    sound, not those that are to be true to something. progress hears the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled,
     and MachineError when the field answers with something that is no number.
     """
 
@@ -51,6 +54,7 @@ def mesh_from_field(
         face_count=face_count,
         most_parts=most_parts,
         smallest_share=smallest_share,
+        close_holes=close_holes,
         progress=progress,
         cancelled=cancelled,
     )
@@ -71,6 +75,7 @@ def surface_from_field(
     face_count: int,
     most_parts: int | None = None,
     smallest_share: float = SMALLEST_SHARE,
+    close_holes: bool = False,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +83,8 @@ def surface_from_field(
     report = _reporter(progress, cancelled)
     report("Extracting", 0.0)
     grid = sample_distance_grid(field, detail, cancelled=cancelled, progress=lambda done: report("Extracting", done))
+    if close_holes:
+        grid = thickened(grid)
     surface = surface_of(bridged(grid, smallest_share))
     vertices, faces = _not_empty(*keep_solids(*make_manifold(*surface), smallest_share, most_parts))
     report("Extracting", 1.0)

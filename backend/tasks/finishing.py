@@ -42,10 +42,12 @@ def finish(
     notes: list[str],
     stages: Stages,
     cancelled: IsCancelled | None,
+    close_holes: bool = False,
 ) -> Result:
     """The result of a recipe from the field that its sampling gave.
 
-    place   vertices (V, 3) in model space → the transform (4, 4) into scene metres
+    place         vertices (V, 3) in model space → the transform (4, 4) into scene metres
+    close_holes   see `mesh_from_field`
 
     Raises InputError when the field is empty, Cancelled, and MachineError as `mesh_from_field` does.
     """
@@ -53,6 +55,7 @@ def finish(
         field,
         detail=int(recipe.parameters["detail"]),
         face_count=int(recipe.parameters["face_count"]),
+        close_holes=close_holes,
         progress=stages,
         cancelled=cancelled,
     )

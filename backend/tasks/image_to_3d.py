@@ -84,6 +84,7 @@ def run(
         field,
         detail=int(recipe.parameters["detail"]),
         face_count=int(recipe.parameters["face_count"]),
+        close_holes=fitted is None,
         progress=stages,
         cancelled=cancelled,
     )

@@ -85,6 +85,7 @@ def run(
         notes=notes,
         stages=stages,
         cancelled=cancelled,
+        close_holes=True,
     )
 
 
