@@ -3,7 +3,8 @@
 Few meshes are watertight, and fewer are free of faces within the solid. Three kinds of places on a mesh are told apart
 by what lies on their two sides: a wall has the inside on one side, a buried place on both, a sheet on none. The signed
 distance is that of the walls, whose sign is the generalised winding number's (Jacobson et al., "Robust inside-outside
-segmentation", 2013), united with plates of SHEET_HALF_THICKNESS around the sheets. Buried places are no surface.
+segmentation", 2013), united with plates of SHEET_HALF_THICKNESS around the sheets, among which walls of solids count that
+are thinner than such a plate. Buried places are no surface.
 
 The winding number alone would fill bowls, pipes and lamp shades up to their rims: half of the sphere around a place in
 them is covered. So a connected part counts as solid only where what it covers, seen from just inside of it, is ENCLOSED
@@ -66,9 +67,9 @@ class Volume:
         places = cKDTree(np.hstack([probes.positions, NORMAL_WEIGHT * probes.normals]))
         alike = places.query(np.hstack([corners.mean(axis=1), NORMAL_WEIGHT * normals]))[1]
 
-        def covered(by: torch.Tensor) -> np.ndarray:
+        def covered(by: torch.Tensor, side: float = SIDE) -> np.ndarray:
             """The share of the sphere that faces cover, seen from either side of every piece, the lesser first."""
-            aside = SIDE * probes.normals
+            aside = side * probes.normals
             asked = torch.from_numpy(np.concatenate([probes.positions + aside, probes.positions - aside]))
             winding = winding_number(asked, positions, by, far=FAR).abs().numpy() if len(by) else np.zeros(len(asked))
             return np.sort(winding.reshape(2, -1), axis=0)[:, alike]
@@ -83,7 +84,10 @@ class Volume:
         if not is_solid.all():
             lesser, greater = covered(solid)
         triangles = torch.from_numpy(corners.astype(np.float32))
-        wall, sheet = is_solid & (lesser <= INSIDE) & (greater > INSIDE), greater <= INSIDE
+        wall = is_solid & (lesser <= INSIDE) & (greater > INSIDE)
+        # What is solid less deep than a plate is a plate as well: grids and networks would lose it.
+        thin = wall & (covered(solid, 2 * SHEET_HALF_THICKNESS)[1] <= INSIDE)
+        sheet = (greater <= INSIDE) | thin
         return cls(positions, solid, triangles[torch.from_numpy(wall)], triangles[torch.from_numpy(sheet)])
 
     @property

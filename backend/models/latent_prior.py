@@ -25,13 +25,15 @@ HIDDEN_BY = 8
 @dataclass(frozen=True)
 class LatentPriorConfig:
     """`components`: length of the vectors that flow. `width`, `hidden`, `blocks`: the MLP's size. `classes`: the names
-    that may be asked for as a condition, in the order of their embeddings."""
+    that may be asked for as a condition, in the order of their embeddings. `dropout`: share of the hidden units that
+    are left out of a step of training."""
 
     components: int = 512
     width: int = 640
     hidden: int = 1152
     blocks: int = 6
     classes: tuple[str, ...] = ()
+    dropout: float = 0.0
 
 
 def time_features(time: Tensor) -> Tensor:
@@ -44,8 +46,9 @@ def time_features(time: Tensor) -> Tensor:
 class ModulatedBlock(nn.Module):
     """x + gate · mlp(norm(x) · (1 + scale) + shift)."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.offset = nn.Parameter(torch.zeros(3, width))
         self.widen = nn.Linear(width, hidden)
@@ -54,7 +57,8 @@ class ModulatedBlock(nn.Module):
 
     def forward(self, state: Tensor, modulation: Tensor) -> Tensor:
         scale, shift, gate = (modulation + self.offset).unbind(1)
-        return state + (1 + gate) * self.narrow(functional.silu(self.widen(self.norm(state) * (1 + scale) + shift)))
+        hidden = functional.silu(self.widen(self.norm(state) * (1 + scale) + shift))
+        return state + (1 + gate) * self.narrow(self.dropout(hidden))
 
 
 class LatentPrior(nn.Module):
@@ -68,7 +72,9 @@ class LatentPrior(nn.Module):
         self.enter = nn.Linear(self.config.components, width)
         self.time = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
         self.modulate = nn.Linear(width, 3 * width)
-        self.blocks = nn.ModuleList(ModulatedBlock(width, self.config.hidden) for _ in range(self.config.blocks))
+        self.blocks = nn.ModuleList(
+            ModulatedBlock(width, self.config.hidden, self.config.dropout) for _ in range(self.config.blocks)
+        )
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, self.config.components)
         nn.init.zeros_(self.leave.weight)

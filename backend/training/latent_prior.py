@@ -38,6 +38,7 @@ from .described import SENTENCES, Captions, captions_of
 from .loop import Schedule, save_whole, train
 from .options import Run, training_parser
 from .part_sampling import draw_parts
+from .picture_jitter import jittered
 from .samples import row_of_latents
 
 TEXT_NOISE = 0.012
@@ -56,7 +57,10 @@ SHOWN_GUIDANCE, SHOWN_STEPS = 2.0, 12
 CONFIGURATIONS = {
     "small": (LatentPriorConfig(), Schedule(minutes=30, batch_size=512, learning_rate=1e-3)),
     "base": (LatentPriorConfig(), Schedule(minutes=10, batch_size=2048, learning_rate=2e-3)),
-    "further": (LatentPriorConfig(), Schedule(minutes=25, batch_size=512, learning_rate=6e-4, warmup_steps=100)),
+    "further": (
+        LatentPriorConfig(dropout=0.15),
+        Schedule(minutes=60, batch_size=512, learning_rate=6e-4, warmup_steps=100, weight_decay=0.05),
+    ),
 }
 """`further` is for weights that `--start` names."""
 
@@ -175,10 +179,8 @@ class LatentSampler:
         pictures = self.pictures[objects[rows], chosen].astype(np.float32) / 255
         mirrored = views[rows] == 1
         pictures[mirrored] = pictures[mirrored, :, ::-1]
-        # Brightness and contrast of other cameras and other lights.
-        gain, lift = generator.uniform(0.8, 1.2, (2, len(rows), 1, 1, 1)).astype(np.float32)
-        pictures[..., :3] = (pictures[..., :3] ** gain * lift).clip(0, 1)
-        return self._rows_and(rows, np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+        told = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+        return self._rows_and(rows, jittered(told, generator))
 
     def _parts(
         self, generator: np.random.Generator, objects: np.ndarray, views: np.ndarray, rows: np.ndarray

@@ -161,3 +161,15 @@ def test_the_surface_is_all_that_can_be_seen(box) -> None:
     volume = Volume.of(np.concatenate([vertices, inner]), np.concatenate([faces, faces + 8]))
     corners = volume.surface[0][volume.surface[1]]
     assert normals_and_areas(corners)[1].sum() == pytest.approx(normals_and_areas(vertices[faces])[1].sum(), rel=1e-5)
+
+
+def test_a_wing_thinner_than_a_plate_is_one_and_the_body_beside_it_stays_exact(box) -> None:
+    body_low, body_high = np.array([-0.3, -0.3, -0.3]), np.array([0.3, 0.3, 0.3])
+    wing_low, wing_high = np.array([0.4, -0.3, -0.002]), np.array([0.9, 0.3, 0.002])
+    (body, faces), (wing, _) = box(body_low, body_high), box(wing_low, wing_high)
+    vertices, both = np.concatenate([body, wing]), np.concatenate([faces, faces + 8])
+    above = np.array([[0.6, 0.0, 0.0], [0.6, 0.0, 0.005], [0.6, 0.0, 0.012], [0.0, 0.0, 0.1]])
+    wanted = [-0.002 - (SHEET_HALF_THICKNESS - 0.004), 0.003 - SHEET_HALF_THICKNESS, 0.01 - SHEET_HALF_THICKNESS, -0.2]
+    np.testing.assert_allclose(distances(vertices, both, above), wanted, atol=1e-6)
+    thicker, _ = box(wing_low - [0, 0, 0.008], wing_high + [0, 0, 0.008])
+    assert len(Volume.of(thicker, faces).sheets) == 0
