@@ -3,8 +3,8 @@
 Few meshes are watertight, and fewer are free of faces within the solid. Three kinds of places on a mesh are told apart
 by what lies on their two sides: a wall has the inside on one side, a buried place on both, a sheet on none. The signed
 distance is that of the walls, whose sign is the generalised winding number's (Jacobson et al., "Robust inside-outside
-segmentation", 2013), united with plates of SHEET_HALF_THICKNESS around the sheets, among which walls of solids count that
-are thinner than such a plate. Buried places are no surface.
+segmentation", 2013), united with plates of SHEET_HALF_THICKNESS around the sheets and around solids thinner than such
+a plate. Buried places are no surface.
 
 The winding number alone would fill bowls, pipes and lamp shades up to their rims: half of the sphere around a place in
 them is covered. So a connected part counts as solid only where what it covers, seen from just inside of it, is ENCLOSED
@@ -46,7 +46,8 @@ FAR = 2.0
 @dataclass(frozen=True)
 class Volume:
     """See the module's words. vertices (V, 3) float32; solid (F, 3) int32: the faces whose winding number says what is
-    inside; walls and sheets (W, 3, 3) and (S, 3, 3) float32: corners of the pieces of surface."""
+    inside; walls and sheets (W, 3, 3) and (S, 3, 3) float32: corners of the pieces of surface, those of thin solids in
+    both."""
 
     vertices: torch.Tensor
     solid: torch.Tensor

@@ -42,10 +42,11 @@ def mesh_from_field(
     a hair separates (see `bridging`), of about `face_count` faces or fewer, with smooth normals, linear vertex colours,
     UVs and a texture of `texture_size` texels a side; without these two where that is None.
     detail is the number of cells along each side of model space; parts with less than `smallest_share` of the largest
-    one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. With `close_holes`
-    the shape may become thicker by a hair, where that leaves fewer holes (see `thickening`): for shapes that are to be
-    sound, not those that are to be true to something. progress hears the stages "Extracting", "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled,
-    and MachineError when the field answers with something that is no number.
+    one's volume are floaters; of more than `most_parts` parts the largest are kept, where it is given. With
+    `close_holes` the shape may become thicker by a hair, where that leaves fewer holes (see `thickening`): for shapes
+    that are to be sound, not those that are to be true to something. progress hears the stages "Extracting",
+    "Simplifying" and "Texturing". Raises InputError when the field has no surface, Cancelled, and MachineError when the
+    field answers with something that is no number.
     """
 
     surface = surface_from_field(

@@ -2,8 +2,8 @@
 
 A thin sheet of which a network is not quite sure is pierced, and a thin rod is broken: the field stays a little above
 zero there. Of the level sets next to zero the topologically simplest one is the shape that was meant: what dies within
-so small a change of level is noise (Edelsbrunner, Letscher and Zomorodian, "Topological persistence and simplification",
-2002). True holes are wider, and stay.
+so small a change of level is noise (Edelsbrunner et al., "Topological persistence and simplification", 2002). True
+holes are wider, and stay.
 """
 
 from __future__ import annotations

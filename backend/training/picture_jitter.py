@@ -1,4 +1,4 @@
-"""Pictures as other cameras and other lights would have taken them, for networks that must not know pictures by heart."""
+"""Pictures as other cameras and lights would have taken them, for networks that must not know them by heart."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BLURRED = 0.3
 
 
 def jittered(pictures: Tensor, generator: np.random.Generator) -> Tensor:
-    """Pictures (n, 4, S, S) float32, RGBA in [0, 1], not premultiplied, each turned, moved and scaled a little, in other
-    light, and some of them blurred; in the same layout."""
+    """Pictures (n, 4, S, S) float32, RGBA in [0, 1], not premultiplied: each turned, moved and scaled a little, in
+    other light, and some of them blurred. S is even."""
     count = len(pictures)
     if not count:
         return pictures

@@ -171,5 +171,5 @@ def test_a_wing_thinner_than_a_plate_is_one_and_the_body_beside_it_stays_exact(b
     above = np.array([[0.6, 0.0, 0.0], [0.6, 0.0, 0.005], [0.6, 0.0, 0.012], [0.0, 0.0, 0.1]])
     wanted = [-0.002 - (SHEET_HALF_THICKNESS - 0.004), 0.003 - SHEET_HALF_THICKNESS, 0.01 - SHEET_HALF_THICKNESS, -0.2]
     np.testing.assert_allclose(distances(vertices, both, above), wanted, atol=1e-6)
-    thicker, _ = box(wing_low - [0, 0, 0.008], wing_high + [0, 0, 0.008])
+    thicker, _ = box(wing_low * [1, 1, 5], wing_high * [1, 1, 5])
     assert len(Volume.of(thicker, faces).sheets) == 0
