@@ -1,7 +1,8 @@
 """Downloads from a model hub: whole files that are what the hub announced, or none.
 
 A download goes on where a former one was cut off, and counts only when its checksum is the one that the hub announced
-for that revision; what was fetched is written down beside the files, so that a recipe can name it.
+for that revision, and the one that is known of the published file where one is; what was fetched is written down beside
+the files, so that a recipe can name it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as made_by
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,8 @@ Told = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Repository:
     """Files of a hub's repository. revision: a branch, a tag or a commit. licence: its name, for people to accept
-    before anything is fetched, and the address of its text. size: about, in bytes, for the same reason."""
+    before anything is fetched, and the address of its text. size: about, in bytes, for the same reason. sha256: file →
+    what its content must have, of the files of which that is known."""
 
     name: str
     files: tuple[str, ...]
@@ -47,6 +50,7 @@ class Repository:
     licence: str
     licence_address: str
     size: int
+    sha256: Mapping[str, str] = made_by(default_factory=dict)
 
     @property
     def terms(self) -> str:
@@ -81,16 +85,21 @@ def models_folder() -> Path:
 def downloaded(repository: Repository, folder: Path) -> Path | None:
     """The folder with the repository's files in `folder`, or None when not all have been fetched."""
     place = _place(repository, folder)
-    known = _record(place)
-    return place if all(name in known and (place / name).is_file() for name in repository.files) else None
+    return place if all(_is_there(repository, name, place) for name in repository.files) else None
 
 
 def hashes(repository: Repository, folder: Path) -> dict[str, str]:
-    """Repository/file → SHA-256 of what was fetched. Raises MachineError when not all was."""
+    """Repository/file → SHA-256 of the files, which are read for it.
+
+    Raises MachineError when not all were fetched, and when one is no longer what was.
+    """
     place = downloaded(repository, folder)
     if place is None:
         raise MachineError(f"{repository.name} has not been fetched: fetch it first.")
     known = _record(place)
+    for name in repository.files:
+        if sha256(place / name) != known[name]["sha256"]:
+            raise MachineError(f"'{place / name}' is no longer what was fetched: delete it and fetch it again.")
     return {f"{repository.name}/{name}": known[name]["sha256"] for name in repository.files}
 
 
@@ -109,7 +118,7 @@ def download(
     block and may raise to stop; what was fetched until then is kept, and the next call goes on from there. A token in
     $HF_TOKEN is shown to the hub, and to nobody that it sends one on to. Raises InputError when the licence was not
     accepted, and MachineError, with no file left that counts, when the network may not be used or fails, when the disk
-    is too small, and when a file is not the announced one.
+    is too small, and when a file is not the announced one or not the one that is known.
     """
     place = _place(repository, folder)
     if downloaded(repository, folder) is not None:
@@ -122,7 +131,7 @@ def download(
             "the file of the model."
         )
     for name in repository.files:
-        if name not in _record(place) or not (place / name).is_file():
+        if not _is_there(repository, name, place):
             _download_file(repository, name, place, endpoint, progress)
     return place
 
@@ -130,8 +139,11 @@ def download(
 def _download_file(repository: Repository, name: str, place: Path, endpoint: str, progress: Told | None) -> None:
     path = place / name
     whole_name = f"{repository.name}/{name}"
+    known = repository.sha256.get(name)
     try:
         announced = _announced(f"{endpoint}/{repository.name}/resolve/{repository.revision}/{name}")
+        if known is not None and len(announced.checksum) == len(known) and announced.checksum != known:
+            raise MachineError(_another(whole_name, announced.checksum, known))
         path.parent.mkdir(parents=True, exist_ok=True)
         # Named after the checksum, so that the rest of another version is never added to it.
         part = path.with_name(f"{path.name}.{announced.checksum[:12]}.part")
@@ -144,17 +156,28 @@ def _download_file(repository: Repository, name: str, place: Path, endpoint: str
             f"{whole_name} could not be fetched ({error}): try again, and what is there already will not be fetched "
             "twice."
         ) from error
-    if (found := _checksum(part, announced.checksum)) != announced.checksum:
+    digest = sha256(part)
+    found = digest if len(announced.checksum) == len(digest) else _git_name(part)
+    if found != announced.checksum:
         part.unlink()
         raise MachineError(
             f"{whole_name} arrived damaged: its checksum is {found}, not {announced.checksum}. Try again."
         )
-    digest = sha256(part)
+    if known is not None and digest != known:
+        part.unlink()
+        raise MachineError(_another(whole_name, digest, known))
     os.replace(part, path)
-    known = _record(place) | {name: {"commit": announced.commit, "sha256": digest}}
+    record = _record(place) | {name: {"commit": announced.commit, "sha256": digest}}
     unfinished = place / (RECORD + ".unfinished")
-    unfinished.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
     os.replace(unfinished, place / RECORD)
+
+
+def _another(whole_name: str, found: str, known: str) -> str:
+    return (
+        f"{whole_name} is not the file that was published: its SHA-256 is {found}, not {known}. It was not kept: get "
+        "the published one elsewhere, and give it as the checkpoint."
+    )
 
 
 def _refused(whole_name: str, error: urllib.error.HTTPError, repository: Repository) -> str:
@@ -164,6 +187,14 @@ def _refused(whole_name: str, error: urllib.error.HTTPError, repository: Reposit
             f"put a token of yours into the environment variable {TOKEN_VARIABLE}."
         )
     return f"{whole_name} could not be fetched ({error}): see whether the repository still has it."
+
+
+def _is_there(repository: Repository, name: str, place: Path) -> bool:
+    """Whether a file was fetched, whole, and is what is known of it."""
+    record = _record(place).get(name)
+    if record is None or not (place / name).is_file():
+        return False
+    return record["sha256"] == repository.sha256.get(name, record["sha256"])
 
 
 def _place(repository: Repository, folder: Path) -> Path:
@@ -239,9 +270,7 @@ def _fetch(announced: _Announced, part: Path, tell: Callable[[int], None]) -> No
         raise OSError(f"the connection ended after {done} of {announced.size} bytes")
 
 
-def _checksum(path: Path, like: str) -> str:
-    """A file's SHA-256, or where the announced one is that short, its SHA-1 as git names it."""
-    if len(like) == 64:
-        return sha256(path)
+def _git_name(path: Path) -> str:
+    """The SHA-1 by which git names a file's content."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

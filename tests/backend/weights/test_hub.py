@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,12 +16,16 @@ import pytest
 from backend.errors import Cancelled, InputError, MachineError
 from backend.weights import hub
 from backend.weights.hub import Repository, download, downloaded, hashes, models_folder
+from backend.weights.published import PUBLISHED
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 CONFIG = b'{"width": 3}'
 CONFIG_IN_GIT = "0654c763ae9afa95b5819dfa91982ea57b2b2dd0"  # git hash-object
 NAME = "unet/weights.ckpt"
 MODEL = Repository("somebody/model", (NAME, "config.json"), "main", "the MIT licence", "https://example.org", 300_012)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+KNOWN = dataclasses.replace(MODEL, sha256={NAME: SHA256})
+OTHER = bytes([CONTENT[0] ^ 1]) + CONTENT[1:]
 
 
 class Hub(ThreadingHTTPServer):
@@ -149,6 +155,52 @@ def test_a_damaged_file_does_not_count(get, server: Hub, tmp_path: Path, monkeyp
         with pytest.raises(MachineError, match=r"config\.json arrived damaged"):
             get()
     assert (get() / NAME).read_bytes() == CONTENT
+
+
+def test_what_is_known_of_a_file_is_asked_of_it(get, server: Hub, tmp_path: Path) -> None:
+    assert get(KNOWN) == downloaded(KNOWN, tmp_path)
+    assert hashes(KNOWN, tmp_path)["somebody/model/unet/weights.ckpt"] == SHA256
+
+
+def test_a_file_that_the_hub_announces_differently_is_not_even_begun(get, server: Hub, tmp_path: Path) -> None:
+    server.content, server.sha256 = OTHER, hashlib.sha256(OTHER).hexdigest()
+    wrong = (
+        rf"weights\.ckpt is not the file that was published: its SHA-256 is {server.sha256}, not {SHA256}.*elsewhere"
+    )
+    with pytest.raises(MachineError, match=wrong):
+        get(KNOWN)
+    assert not server.ranges and not list(tmp_path.rglob("*.*"))
+    assert (get() / NAME).read_bytes() == OTHER, "without anything known, the hub's word is taken"
+    assert downloaded(KNOWN, tmp_path) is None
+    server.content, server.sha256 = CONTENT, SHA256
+    assert (get(KNOWN) / NAME).read_bytes() == CONTENT, "what was fetched of another file does not count"
+
+
+def test_a_small_file_whose_content_is_known_is_looked_at(get, tmp_path: Path) -> None:
+    right = hashlib.sha256(CONFIG).hexdigest()
+    known = dataclasses.replace(MODEL, files=("config.json",), sha256={"config.json": "0" * 64})
+    with pytest.raises(MachineError, match=rf"its SHA-256 is {right}, not 0{{64}}"):
+        get(known)
+    assert downloaded(known, tmp_path) is None and not list(tmp_path.rglob("*.part"))
+    assert get(dataclasses.replace(known, sha256={"config.json": right})).joinpath("config.json").is_file()
+
+
+def test_what_has_changed_since_it_was_fetched_is_noticed(get, tmp_path: Path) -> None:
+    path = get() / NAME
+    path.write_bytes(OTHER)
+    with pytest.raises(MachineError, match="no longer what was fetched: delete it and fetch it again"):
+        hashes(MODEL, tmp_path)
+    path.unlink()
+    get()
+    assert hashes(MODEL, tmp_path)["somebody/model/unet/weights.ckpt"] == SHA256
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_known_of_the_published_models_can_be_asked(name: str) -> None:
+    model = PUBLISHED[name]
+    assert set(model.sha256) == {file for file in model.files if file.endswith((".ckpt", ".safetensors"))}
+    assert all(re.fullmatch("[0-9a-f]{64}", value) for value in model.sha256.values())
+    assert re.fullmatch("main|[0-9a-f]{40}", model.revision)
 
 
 def test_without_leave_nothing_is_asked_of_the_network(get, server: Hub) -> None:
