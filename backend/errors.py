@@ -17,3 +17,14 @@ class Cancelled(Exception):  # noqa: N818 - a cancel is an answer, not an error
     """The user asked to stop."""
 
     exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether main memory or that of a graphics card ran out.
+
+    torch and the libraries below it say so in words, each in their own; torch.OutOfMemoryError is a RuntimeError too.
+    """
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "defaultcpuallocator", "bad_alloc")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_out_of_memory
 from .latent_diffusion import LatentDiffusion, placed, require_packages
 
 FOLDERS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -44,6 +44,8 @@ class StableDiffusion:
             text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise InputError(f"'{folder}' holds no whole Stable Diffusion: {str(error).splitlines()[0]}") from error
         placed_unet, placed_vae = placed(unet, vae, device, saving)
         size = int(unet.config.sample_size) * 2 ** (len(vae.config.block_out_channels) - 1)

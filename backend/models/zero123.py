@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import InputError
+from ..errors import InputError, is_out_of_memory
 from ..representations.cameras import Cameras, relative
 from ..weights.checkpoints import read_state
 from .latent_diffusion import LatentDiffusion, Told, placed, require_packages
@@ -83,6 +83,7 @@ class Zero123:
     @classmethod
     def from_state(cls, state: State, kind: str, *, device: str, saving: str, weights: dict[str, str]) -> Zero123:
         """The model of a checkpoint's tensors; as `load`."""
+        from accelerate import init_empty_weights
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -90,17 +91,19 @@ class Zero123:
         vae_part = _part(state, "first_stage_model.")
         clip_part = _part(state, "cond_stage_model.model.visual.")
         try:
-            with torch.device("meta"):
+            with init_empty_weights():
                 unet = UNet2DConditionModel(**unet_config(unet_part))
                 vae = AutoencoderKL(**vae_config(vae_part))
                 width, seen = state["cc_projection.weight"].shape
                 projection = torch.nn.Linear(seen, width)
+                image_encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**clip_config(clip_part)))
             unet.load_state_dict(unet_state(unet_part), assign=True)
             vae.load_state_dict(vae_state(vae_part), assign=True)
             projection.load_state_dict(_part(state, "cc_projection."), assign=True)
-            image_encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**clip_config(clip_part)))
-            image_encoder.load_state_dict(clip_state(clip_part))
+            image_encoder.load_state_dict(clip_state(clip_part), assign=True)
         except (KeyError, ValueError, StopIteration, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             wrong = str(error).splitlines()[-1].strip() if str(error) else "its U-Net attends to nothing"
             raise InputError(f"The checkpoint is not Zero123's: {wrong}") from error
         placed_unet, placed_vae = placed(unet, vae, device, saving)

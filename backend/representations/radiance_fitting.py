@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import MachineError
+from ..errors import MachineError, is_out_of_memory
 from ..guidance.guidance import Guidance
 from .cameras import Cameras
 from .radiance_field import RadianceField, SignedDistanceField
@@ -101,8 +101,9 @@ def fit(
     """A field that looks like the views and pleases the critic, from a first one, which is left as it was.
 
     Coarse to fine, with Adam. The same arguments give the same field on the same device. stop: asked before every step
-    whether to end here with what there is. When memory runs out, the rays of a step are halved and a note says so;
-    raises MachineError when that does not help, and whatever watch raises.
+    whether to end here with what there is. When memory runs out, the rays of a step are halved, and so are the pictures
+    that the critic is shown at once; a note says so. Raises MachineError when that does not help, and whatever watch
+    raises.
     """
     settings = settings or FitSettings()
     if views is None and critic is None:
@@ -111,6 +112,7 @@ def fit(
     sampler = None if views is None else RaySampler(views)
     fitting = Fitting(field, settings.steps)
     rays = settings.rays
+    shown = 0 if critic is None else len(critic.cameras(torch.Generator().manual_seed(seed)))
     end = 0
     for share, steps_share in STAGES:
         end = min(settings.steps, end + math.ceil(steps_share * settings.steps))
@@ -122,16 +124,23 @@ def fit(
                 return fitting
             progress = fitting.step / settings.steps
             try:
-                fitting.loss = stage.step(sampler, critic, rays, progress, generator)
+                fitting.loss = stage.step(sampler, critic, rays, shown, progress, generator)
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                if rays // 2 < FEWEST_RAYS:
+                less = []
+                if sampler is not None and rays // 2 >= FEWEST_RAYS:
+                    rays //= 2
+                    less.append(f"{rays} rays a step")
+                if shown > 1:
+                    shown //= 2
+                    less.append(f"{shown} of the pictures shown to the diffusion model at once")
+                if not less:
                     raise MachineError(
-                        "There is not enough memory to fit the shape; close other programs or ask for less detail."
+                        "There is not enough memory to fit the shape; close other programs, ask for less detail, or "
+                        "save the memory of a published model in another way."
                     ) from error
-                rays //= 2
-                fitting.notes.append(f"Memory ran out at step {fitting.step + 1}; going on with {rays} rays a step.")
+                fitting.notes.append(f"Memory ran out at step {fitting.step + 1}; going on with {' and '.join(less)}.")
                 continue
             fitting.step += 1
             fitting.field = stage.field
@@ -156,9 +165,15 @@ class _Stage:
         self.done = 0
 
     def step(
-        self, sampler: RaySampler | None, critic: Critic | None, rays: int, progress: float, generator: torch.Generator
+        self,
+        sampler: RaySampler | None,
+        critic: Critic | None,
+        rays: int,
+        shown: int,
+        progress: float,
+        generator: torch.Generator,
     ) -> float:
-        """One step of the optimiser; returns the loss before it."""
+        """One step of the optimiser; returns the loss before it. shown: pictures that the critic gets at once."""
         if isinstance(self.field, SignedDistanceField):
             self.field = self.field.sharpened(SOFTEST * (SHARPEST / SOFTEST) ** progress / self.cell)
         if self.done % OCCUPANCY_STEPS == 0:
@@ -172,7 +187,7 @@ class _Stage:
         loss.backward()
         total = loss.item()
         if critic is not None and progress >= critic.begin and self.done % critic.every == 0:
-            total += self._criticized(critic, progress, generator)
+            total += self._criticized(critic, shown, progress, generator)
         self.optimizer.step()
         with torch.no_grad():
             self.field.colors.clamp_(0, 1)
@@ -191,14 +206,17 @@ class _Stage:
         error = (color - rays.color).square().sum(dim=1)
         return (error + self.settings.opacity * (opacity - rays.opacity).square()).mean()
 
-    def _criticized(self, critic: Critic, progress: float, generator: torch.Generator) -> float:
-        """Adds the critic's gradient to the grids'; returns its loss, weighted."""
+    def _criticized(self, critic: Critic, shown: int, progress: float, generator: torch.Generator) -> float:
+        """Adds the critic's gradient to the grids'; returns its loss, the mean of the pictures', weighted."""
         cameras = critic.cameras(generator).to(self.field.device)
-        seen = self.field.render(cameras, critic.size)
-        images = torch.cat([seen.over(1.0), seen.opacity], dim=1)
-        told = critic.guidance.gradient(images.detach(), cameras, generator, progress)
-        images.backward(critic.weight * told.gradient)
-        return critic.weight * told.loss
+        loss = 0.0
+        for part in torch.arange(len(cameras)).split(shown):
+            seen = self.field.render(cameras[part], critic.size)
+            images = torch.cat([seen.over(1.0), seen.opacity], dim=1)
+            told = critic.guidance.gradient(images.detach(), cameras[part], generator, progress)
+            images.backward(critic.weight * told.gradient)
+            loss += told.loss * len(part) / len(cameras)
+        return critic.weight * loss
 
     def _regularization(self, generator: torch.Generator) -> Tensor:
         field, settings = self.field, self.settings
@@ -212,7 +230,3 @@ class _Stage:
             opacity = -torch.expm1(-self.cell * torch.nn.functional.softplus(field.values))
             own = settings.roughness * roughness(opacity[..., None], near)
         return own + settings.roughness * roughness(field.colors, near)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
-
-from ..errors import MachineError
+from ..errors import MachineError, is_out_of_memory
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
-from ..recipe import Recipe, Result
+from ..recipe import BUNDLED, Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_distillation, text_to_3d
 from .loaded_models import choose_device, completer, picture_model, release_models, shape_space, view_model
 
@@ -60,12 +58,13 @@ def run(
             cancelled=cancelled,
             preview=preview,
         )
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if isinstance(error, MachineError) or not is_out_of_memory(error):
             raise
         release_models()
         raise MachineError(
-            f"The memory of the device '{chosen}' is not enough: lower the detail, or close other programs."
+            f"The memory of the device '{chosen}' is not enough: {_saving(recipe)}lower the detail, or close other "
+            "programs."
         ) from error
 
 
@@ -74,6 +73,8 @@ def _diffusion_model(recipe: Recipe, name: str, checkpoint: str | None) -> tuple
     return str(recipe.parameters[name]), checkpoint, str(recipe.parameters["saving"])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch has a type of its own for a full GPU, but for main memory a RuntimeError with this text.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+def _saving(recipe: Recipe) -> str:
+    """What else a user of a published model can do where memory is short, the beginning of a list."""
+    parameters = recipe.parameters
+    model = parameters.get("view_model", parameters.get("text_prior", BUNDLED))
+    return "" if model == BUNDLED else f"save that of {model} in another way than '{parameters['saving']}', "

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_out_of_memory
 
 
 class _Inert:
@@ -26,13 +26,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Name → tensor of a `.safetensors` file, or of torch's own format with the tensors at its top or under
     "state_dict"; the numbers of the latter stay on disk until they are used.
 
-    Raises InputError for a file that is no such checkpoint.
+    Raises InputError for a file that is no such checkpoint, and lets a lack of memory through.
     """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = _read_pickle(path)
     except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"'{path}' is no whole checkpoint: fetch it again.") from error
     inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(inner, Mapping):

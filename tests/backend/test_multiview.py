@@ -22,7 +22,7 @@ from backend.models.view_diffusion import ViewDiffusion, ViewDiffusionConfig
 from backend.recipe import BUNDLED, Recipe
 from backend.representations.cameras import RADIUS, Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
-from backend.tasks import image_to_3d, text_distillation
+from backend.tasks import image_to_3d, run, text_distillation
 from backend.tasks.diffusion_models import (
     BundledPictureModel,
     BundledViewModel,
@@ -171,6 +171,44 @@ def test_models_that_are_not_there_are_a_sentence(tmp_path, monkeypatch):
         view_model_named("cpu", "zero123-xl", str(tmp_path / "missing.ckpt"))
     with pytest.raises(InputError, match="no bundled view model"):
         view_model_named("cpu", BUNDLED, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        RuntimeError("unable to mmap 15465973531 bytes from file <zero123-xl.ckpt>: Cannot allocate memory (12)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        OSError(12, "Cannot allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    ],
+    ids=["Python", "file", "CPU", "system", "GPU"],
+)
+def test_a_model_that_is_too_large_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch, failure):
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr("backend.models.zero123.unet_config", fail)
+    with pytest.raises(type(failure)):
+        zero123.Zero123.from_state(zero123_state(), "zero123-xl", device="cpu", saving="none", weights={})
+    (tmp_path / "zero123.ckpt").write_bytes(b"much")
+    monkeypatch.setattr("torch.serialization.get_unsafe_globals_in_checkpoint", fail)
+    with pytest.raises(type(failure)):
+        view_model_named("cpu", "zero123-xl", str(tmp_path / "zero123.ckpt"))
+    write_stable_diffusion(tmp_path)
+    monkeypatch.setattr("transformers.CLIPTextModel.from_pretrained", fail)
+    recipe = Recipe.create(
+        "text_to_3d",
+        "sds",
+        prompt="a mug",
+        text_prior="stable-diffusion-2.1",
+        saving="half precision",
+        checkpoint=str(tmp_path),
+    )
+    with pytest.raises(
+        MachineError, match=r"save that of stable-diffusion-2\.1 in another way than 'half precision', lower"
+    ):
+        run(recipe, device="cpu")
 
 
 def test_a_picture_in_the_standard_framing_is_where_it_was_cut_out():

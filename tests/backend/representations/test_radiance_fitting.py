@@ -133,6 +133,42 @@ def test_without_memory_fewer_rays_are_drawn_and_it_is_said(
         fit(ball(16), views, settings=dataclasses.replace(SHORT, steps=3, rays=1024))
 
 
+class _Counting:
+    """A guidance that wants everything brighter and has no memory for more than `most` pictures."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.shown = most, []
+
+    def gradient(self, images, cameras, generator, progress):  # type: ignore[no-untyped-def]
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.shown.append(len(images))
+        return GuidanceStep(-torch.ones_like(images), float(len(self.shown)))
+
+
+def test_without_memory_the_critic_is_shown_fewer_pictures_at_once() -> None:
+    settings = dataclasses.replace(SHORT, steps=2, eikonal=0, curvature=0, roughness=0)
+    for most in (4, 1):
+        guidance = _Counting(most)
+        fitting = fit(ball(16), None, critic=Critic(guidance, lambda _: around(4), size=16), settings=settings)
+        assert guidance.shown == [most] * (8 // most)
+    assert fitting.loss == pytest.approx((5 + 6 + 7 + 8) / 4), "the mean over the pictures"
+    told = [f"going on with {count} of the pictures shown to the diffusion model at once." for count in (2, 1)]
+    assert [note.removeprefix("Memory ran out at step 1; ") for note in fitting.notes] == told
+    with pytest.raises(MachineError, match="save the memory of a published model"):
+        fit(ball(16), None, critic=Critic(_Counting(0), lambda _: around(4), size=16), settings=settings)
+
+
+def test_pictures_shown_one_by_one_give_the_same_gradient() -> None:
+    gradients = []
+    for shown in (4, 1):
+        stage = radiance_fitting._Stage(ball(16), SHORT)
+        critic = Critic(_Counting(4), lambda _: around(4), size=16)
+        stage._criticized(critic, shown, 0.5, torch.Generator().manual_seed(0))
+        gradients.append(stage.field.values.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4 * float(gradients[0].abs().max()), rtol=0)
+
+
 def test_other_failures_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("something else")
