@@ -39,17 +39,19 @@ class StableDiffusion:
             raise InputError(f"'{folder}' is no Stable Diffusion: it has no folder '{absent[0]}'.")
         try:
             schedule = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+            predicts = schedule.get("prediction_type", "epsilon")
             unet = UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True)
             vae = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
             text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # the packages have no common one, and tokenizers raises no other
             if is_out_of_memory(error):
                 raise
-            raise InputError(f"'{folder}' holds no whole Stable Diffusion: {str(error).splitlines()[0]}") from error
+            what = str(error).partition("\n")[0]
+            raise InputError(f"'{folder}' holds no whole Stable Diffusion ({what}): fetch it again.") from error
         placed_unet, placed_vae = placed(unet, vae, device, saving)
         size = int(unet.config.sample_size) * 2 ** (len(vae.config.block_out_channels) - 1)
-        diffusion = LatentDiffusion(placed_unet, placed_vae, size, schedule.get("prediction_type", "epsilon"))
+        diffusion = LatentDiffusion(placed_unet, placed_vae, size, predicts)
         text_encoder = text_encoder.float().to(device).eval().requires_grad_(False)
         return cls(diffusion, tokenizer, text_encoder, device, weights)
 
@@ -59,7 +61,7 @@ class StableDiffusion:
         tokens = self.tokenizer(
             sentences,
             padding="max_length",
-            max_length=self.tokenizer.model_max_length,
+            max_length=self.text_encoder.config.max_position_embeddings,
             truncation=True,
             return_tensors="pt",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,32 @@ def test_the_variational_form_learns_with_them_too(stable_diffusion: StableDiffu
     generator = torch.Generator().manual_seed(0)
     assert guidance.gradient(images, CAMERAS, generator, 0.5).loss == pytest.approx(0, abs=1e-6)
     assert guidance.gradient(images, CAMERAS, generator, 0.5).loss > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "tokenizer/vocab.json",
+        "tokenizer/merges.txt",
+    ],
+)
+def test_a_file_that_was_cut_off_is_told_of(folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"holds no whole Stable Diffusion \(.+\): fetch it again"):
+        StableDiffusion.load(tmp_path, device="cpu", saving="none", weights={})
+
+
+def test_a_settings_file_of_another_kind_is_told_of(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text("[]")
+    with pytest.raises(InputError, match="no whole Stable Diffusion"):
+        StableDiffusion.load(tmp_path, device="cpu", saving="none", weights={})
 
 
 def test_folders_that_are_not_whole_are_refused(folder: Path, tmp_path: Path) -> None:
