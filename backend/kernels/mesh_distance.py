@@ -69,3 +69,9 @@ class NearestFaces:
         mesh = (self._corners, self._slots, self._lanes, self._low, self._high)
         parallel_for(nearest_faces.on(points, morton_order(points), *mesh, face, weights), len(points), 256)
         return face, weights
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        """From points (N, 3) float64 to the nearest face, (N,) float64."""
+        face, weights = self.at(points)
+        feet = (weights[:, :, None] * self._corners[face]).sum(axis=1) + self._middle
+        return np.linalg.norm(feet - points, axis=1)

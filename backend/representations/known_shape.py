@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.volume import SHEET_HALF_THICKNESS
+from ..data.volume import PIECE, SHEET_HALF_THICKNESS, cut, normals_and_areas
 from ..kernels.mesh_distance import NearestFaces
 from ..kernels.winding import winding_of_arrays
 from ..kernels.winding_tree import build_winding_tree
@@ -32,7 +32,8 @@ class KnownShape:
     Where the box cuts the mesh, fans of triangles within the box close it, so inside and outside are told apart by the
     winding number on all of the known side (Jacobson et al., "Robust inside-outside segmentation", 2013). A mesh with
     other holes of some size is made of sheets, and its surface lies on both sides of them, as in training: `level` is
-    the value on the faces themselves, 0 for a solid and negative for sheets.
+    the value on the faces themselves, 0 for a solid and negative for sheets. What is thinner than such a sheet in a
+    solid is one too.
     """
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -46,6 +47,16 @@ class KnownShape:
         self._nearest, self._winding = NearestFaces(self._corners), build_winding_tree(corners)
         holes = _area(closed.vertices[closed.elsewhere])
         self.level = 0.0 if holes < SOLID * _area(self._corners) else -SHEET_HALF_THICKNESS
+        thin = self._thin() if self.level == 0 else corners[:0]
+        self._thin_faces = NearestFaces(thin) if len(thin) else None
+
+    def _thin(self) -> np.ndarray:
+        """Pieces (N, 3, 3) of the faces that have no inside as deep as a sheet is thick."""
+        pieces, _ = cut(self._corners, PIECE)
+        deep = 2 * SHEET_HALF_THICKNESS * normals_and_areas(pieces)[0]
+        middle = pieces.mean(axis=1)
+        winding = np.abs([winding_of_arrays(middle + side * deep, self._winding, FAR) for side in (-1, 1)])
+        return pieces[(winding <= 0.5).all(axis=0)]
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
@@ -54,7 +65,10 @@ class KnownShape:
         foot = (weights[:, :, None] * self._corners[face]).sum(axis=1)
         distances = np.linalg.norm(foot - places, axis=1)
         inside = self._inside(places, face, weights, foot)
-        return (np.where(inside, -distances, distances) + self.level).astype(np.float32)
+        distance = np.where(inside, -distances, distances) + self.level
+        if self._thin_faces is not None:
+            distance = np.minimum(distance, self._thin_faces.distances(places) - SHEET_HALF_THICKNESS)
+        return distance.astype(np.float32)
 
     def _inside(self, places: np.ndarray, face: np.ndarray, weights: np.ndarray, foot: np.ndarray) -> np.ndarray:
         """(N,) bool, by the winding number; what lies beyond all faces is outside without asking.
