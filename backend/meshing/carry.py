@@ -5,7 +5,7 @@ vertex to the zero level along the gradient, and the nearest vertex to each plac
 so that the mesh grows into thin parts. A pull counts only where the way leads to a surface that looks the same way as
 the mesh (the compatibility of Rusinkiewicz and Levoy, "Efficient variants of the ICP algorithm", 2001, §3.4); vertices
 without one go as their neighbours do. What one topology cannot follow, as a hole that opens, so lags behind as a taut
-skin and does not turn over. Folds that are left where a part went are laid anew.
+skin and does not turn over. Folds that are left where a part went are laid anew, and unfolded goes before near.
 Between two fields the surface goes through blends of their values on a grid, which cost next to nothing; on arrival the
 field itself has the last word.
 """
@@ -20,7 +20,8 @@ import torch
 from ..kernels import nearest_neighbors
 from ..progress import IsCancelled, check_cancelled
 from ..representations.field import Field
-from .elastic_surface import ElasticSurface, Pulls, face_normals
+from .elastic_surface import ElasticSurface, Pulls, face_normals, folded
+from .laying import Discs
 from .marching_cubes import marching_cubes
 from .metamorphosis import read
 from .sparse_grid import sample_distance_grid
@@ -53,10 +54,18 @@ SIDEWAYS = 0.06
 """Distance that counts as much as normals at right angles."""
 MANY_PLACES = 3
 """That miss a vertex pull at it as much as its own way to the surface."""
-RINGS = (2, 4, 8, 16)
-"""How far around a fold the surface is laid anew, in edges: at first as little as can be."""
+BALLS = (1.2, 2.0, 3.0, 5.0)
+"""How wide the balls are in which the surface is laid anew, against the folds that they are about."""
+WORTH = 0.03
+"""What is laid anew loses its shape: so many of its faces, as a share, must turn back for that."""
+FARTHEST_LAID = 0.5
+"""No vertex goes farther in a step for being laid anew, in model units."""
+RETURNS = 6
+"""Steps in which what is laid anew goes back to the surface."""
+WITHDRAWALS = 4
+"""Times that vertices which would turn a face over are withdrawn from a step to the surface, before it is given up."""
 LANDINGS = 2
-"""Times that the mesh goes to the surface after that, and to the field itself in the end."""
+"""Times that the mesh goes to the surface of the field itself on arrival."""
 NEAR = 0.018
 """Within this distance, in model units, a face lies on a surface."""
 
@@ -78,6 +87,7 @@ class SurfaceCarrier:
     def __init__(self, vertices: np.ndarray, faces: np.ndarray, field: Field) -> None:
         self._vertices = vertices.astype(np.float32)
         self._mesh = ElasticSurface(self._vertices, faces)
+        self._discs = Discs(self._vertices, faces)
         self._values = sample_distance_grid(field, CELLS).values
 
     def carry(self, field: Field, *, cancelled: IsCancelled | None = None) -> Carried:
@@ -95,9 +105,10 @@ class SurfaceCarrier:
                 check_cancelled(cancelled)
                 if self._follow(grid, goal) < SETTLED:
                     break
-            self._lay_folds_anew(grid, goal, cancelled)
         self._values = values
         self._land(field, _Grid(values), cancelled)
+        if change.any():
+            self._unfold(_Grid(values), before, cancelled)
         move = np.linalg.norm(self._vertices - before, axis=1).max(initial=0)
         return Carried(self._vertices, float(move), float(self._inverted(_Grid(values), self._vertices).mean()))
 
@@ -107,7 +118,7 @@ class SurfaceCarrier:
         normals = self._mesh.normals(self._vertices)
         toward, count = self._missing(normals, *goal)
         distance, gradient = grid.at(self._vertices)
-        step = _shortened(-(distance / np.maximum((gradient**2).sum(axis=1), STEEP**2))[:, None] * gradient)
+        step = _to_surface(distance, gradient)
         there, slope = grid.at(self._vertices + step)
         gained = np.abs(distance) - np.abs(there) > GAIN * np.linalg.norm(step, axis=1)
         arrives = (gained | (np.abs(there) < ON_SURFACE)) & (np.linalg.norm(slope, axis=1) > STEEP)
@@ -123,22 +134,44 @@ class SurfaceCarrier:
         before, self._vertices = self._vertices, self._mesh.unfolded(moved)
         return float(np.linalg.norm(self._vertices - before, axis=1).max(initial=0))
 
-    def _lay_folds_anew(self, grid: _Grid, goal: tuple[np.ndarray, np.ndarray], cancelled: IsCancelled | None) -> None:
-        """Lay faces that are turned over anew where they are, where that leaves fewer of them."""
-        turned = self._inverted(grid, self._vertices)
-        for rings in RINGS:
-            if not turned.any():
-                break
-            check_cancelled(cancelled)
-            before = self._vertices
-            self._vertices = self._mesh.laid_anew(before, turned, rings)
-            for _ in range(LANDINGS):
-                self._follow(grid, goal)
-            still = self._inverted(grid, self._vertices)
-            if still.sum() < turned.sum():
-                turned = still
-            else:
-                self._vertices = before
+    def _unfold(self, grid: _Grid, before: np.ndarray, cancelled: IsCancelled | None) -> None:
+        """Lay the surface anew in balls around faces that are turned over, where that is WORTH it and leaves no vertex
+        farther than FARTHEST_LAID, or than one is already, from where the vertices were `before`."""
+        farthest = max(FARTHEST_LAID, np.linalg.norm(self._vertices - before, axis=1).max(initial=0))
+        for growth in BALLS:
+            for fold in self._discs.folds(self._inverted(grid, self._vertices)):
+                check_cancelled(cancelled)
+                inner = self._discs.ball(self._vertices, fold, growth)
+                free = inner[: len(before)]
+                faces = self._mesh.faces[free[self._mesh.faces].any(axis=1)]
+                turned = self._turned(grid, self._vertices, faces)
+                allowed = turned - max(1, WORTH * len(faces))
+                if allowed < 0:
+                    continue
+                laid = self._discs.laid(self._vertices, inner)
+                if self._turned(grid, laid, faces) <= allowed:
+                    laid = self._onto(grid, laid, free, faces)
+                    if np.linalg.norm(laid - before, axis=1).max() <= farthest:
+                        self._vertices = laid
+
+    def _turned(self, grid: _Grid, vertices: np.ndarray, faces: np.ndarray) -> int:
+        """How many faces (F, 3) are turned over, wherever they lie."""
+        return int((_inwards(grid, vertices, faces)[0] | folded(vertices, faces)).sum())
+
+    def _onto(self, grid: _Grid, vertices: np.ndarray, free: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """The vertices (V, 3), with the free ones (V,) bool nearer the surface, those excepted that would turn one of
+        `faces` over."""
+        turned = self._inverted(grid, vertices, faces)
+        step = np.zeros_like(vertices)
+        for _ in range(RETURNS):
+            step[free] = _to_surface(*grid.at(vertices[free]))
+            for _ in range(WITHDRAWALS):
+                newly = self._inverted(grid, vertices + step, faces) & ~turned
+                if not newly.any():
+                    vertices = vertices + step
+                    break
+                step[faces[newly]] = 0
+        return vertices
 
     def _land(self, field: Field, grid: _Grid, cancelled: IsCancelled | None) -> None:
         """Bring vertices that are close to the surface of the field onto it, where no face folds for that."""
@@ -172,11 +205,11 @@ class SurfaceCarrier:
         mean = total / np.maximum(count, 1)[:, None]
         return np.where(count[:, None] > 0, mean - self._vertices, 0).astype(np.float32), count
 
-    def _inverted(self, grid: _Grid, vertices: np.ndarray) -> np.ndarray:
-        """Which faces (F,) are turned over."""
-        distance, gradient = grid.at(vertices[self._mesh.faces].mean(axis=1))
-        inwards = (face_normals(vertices, self._mesh.faces) * gradient).sum(axis=1) < 0
-        return inwards & (np.abs(distance) < NEAR) | self._mesh.folded(vertices)
+    def _inverted(self, grid: _Grid, vertices: np.ndarray, faces: np.ndarray | None = None) -> np.ndarray:
+        """Which of some faces (F, 3), or of all, are turned over."""
+        faces = self._mesh.faces if faces is None else faces
+        inwards, distance = _inwards(grid, vertices, faces)
+        return inwards & (np.abs(distance) < NEAR) | folded(vertices, faces)
 
 
 class _Grid:
@@ -201,6 +234,17 @@ class _Grid:
         squared = np.maximum((gradient**2).sum(axis=1), STEEP**2)
         places = places - (distance / squared)[:, None] * gradient
         return places.astype(np.float32), gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
+
+
+def _inwards(grid: _Grid, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which faces (F,) look against the gradient in their middle, and the distance (F,) there."""
+    distance, gradient = grid.at(vertices[faces].mean(axis=1))
+    return (face_normals(vertices, faces) * gradient).sum(axis=1) < 0, distance
+
+
+def _to_surface(distance: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Steps (N, 3) to the zero level from where the distance is (N,) and the gradient (N, 3), as far as both tell."""
+    return _shortened(-(distance / np.maximum((gradient**2).sum(axis=1), STEEP**2))[:, None] * gradient)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -13,9 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
+from scipy.sparse import csr_matrix
 
 from .topology import half_edges
 
@@ -29,8 +27,6 @@ ITERATIONS = 20
 """Of conjugate gradients: what pulls at a vertex reaches so many edges far."""
 UNFOLDINGS = 3
 """Rounds in which folded faces are evened out after a step."""
-FARTHEST_LAID = 0.1
-"""What is laid anew stays where it is, in model units."""
 FOLD = 0.1
 """A face folds where the cosine between its normal and the mean normal around it is less."""
 
@@ -98,41 +94,13 @@ class ElasticSurface:
     def unfolded(self, vertices: np.ndarray) -> np.ndarray:
         """The vertices (V, 3), with those of folded faces in the middle of their neighbours; a few rounds of that."""
         for _ in range(UNFOLDINGS):
-            folded = self.folded(vertices)
-            if not folded.any():
+            turned = folded(vertices, self.faces)
+            if not turned.any():
                 break
             free = np.zeros(self._count, dtype=bool)
-            free[self.faces[folded]] = True
+            free[self.faces[turned]] = True
             vertices = np.where(free[:, None], self._links @ vertices / self._degree, vertices)
         return vertices
-
-    def laid_anew(self, vertices: np.ndarray, faces: np.ndarray, rings: int) -> np.ndarray:
-        """The vertices (V, 3), with those of the given faces (F,) bool and `rings` edges around on the harmonic surface
-        with uniform weights that their border spans: flat ones have no folds (Tutte, "How to draw a graph", 1963).
-        Patches of which a vertex would go farther than FARTHEST_LAID stay as they are."""
-        free = np.zeros(self._count, dtype=bool)
-        free[self.faces[faces]] = True
-        for _ in range(rings):
-            free |= self._links @ free.astype(np.float32) > 0
-        inner = np.flatnonzero(free)
-        rows = self._links[inner]
-        border = rows @ np.where(free[:, None], 0, vertices)
-        held = ANCHOR * self._degree[inner]
-        among = rows[:, inner]
-        matrix = diags((self._degree[inner] + held)[:, 0]) - among
-        places = splu(matrix.tocsc().astype(np.float64)).solve((border + held * vertices[inner]).astype(np.float64))
-        patch = connected_components(among, directed=False)[1]
-        farthest = np.zeros(patch.max(initial=0) + 1)
-        np.maximum.at(farthest, patch, np.linalg.norm(places - vertices[inner], axis=1))
-        laid = vertices.copy()
-        laid[inner] = np.where((farthest <= FARTHEST_LAID)[patch][:, None], places, vertices[inner])
-        return laid
-
-    def folded(self, vertices: np.ndarray) -> np.ndarray:
-        """Which faces (F,) look against the mean of the faces around their corners."""
-        own, mean = face_normals(vertices, self.faces), self.normals(vertices)[self.faces].sum(axis=1)
-        lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(mean, axis=1)
-        return _dot(own, mean)[:, 0] < FOLD * lengths
 
     def _lengths(self, vertices: np.ndarray) -> np.ndarray:
         return np.linalg.norm(vertices[self._start] - vertices[self._end], axis=1).astype(np.float32)
@@ -147,6 +115,15 @@ def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (vertices[corner] for corner in faces.T)
     (x, y, z), (u, v, w) = (b - a).T, (c - a).T
     return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
+
+
+def folded(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Which faces (F,) look against the mean of the faces around their corners."""
+    own, corners = face_normals(vertices, faces), faces.reshape(-1)
+    around = [np.bincount(corners, np.repeat(axis, 3), len(vertices)) for axis in own.T]
+    mean = _unit(np.stack(around, axis=1))[faces].sum(axis=1)
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(mean, axis=1)
+    return _dot(own, mean)[:, 0] < FOLD * lengths
 
 
 def _row_sums(matrix: csr_matrix) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from backend.errors import Cancelled
+from backend.meshing import carry
 from backend.meshing.carry import SurfaceCarrier
 from backend.meshing.mesh_from_field import mesh_from_field
 from tests.backend.meshing.exact_fields import ExactField, box, sphere, union, without
@@ -50,6 +51,24 @@ def test_a_leg_that_goes_leaves_no_folds():
     carried = moved.carry(goal)
     assert off_surface(goal, carried.vertices).max() < 0.02
     assert carried.inverted <= 0.01 and turned(goal, carried.vertices, faces) <= 0.01
+
+
+def test_a_handle_that_goes_leaves_no_folds():
+    """It is parted in the middle, and each half is laid out around its foot."""
+    plate = box((0.8, 0.8, 0.15))
+    handle = without(box((0.25, 0.08, 0.3), (0, 0, 0.2)), box((0.15, 0.2, 0.2), (0, 0, 0.2)))
+    moved, faces = carrier(union(plate, handle), 4000)
+    goal = ExactField(plate)
+    carried = moved.carry(goal)
+    assert carried.inverted <= 0.01 and turned(goal, carried.vertices, faces) <= 0.01
+
+
+def test_what_is_not_folded_is_not_laid_anew(monkeypatch):
+    goal = ExactField(box((0.7, 0.5, 0.4)))
+    laid = carrier(sphere(0.6))[0].carry(goal)
+    assert laid.inverted == 0
+    monkeypatch.setattr(carry, "BALLS", ())
+    np.testing.assert_array_equal(carrier(sphere(0.6))[0].carry(goal).vertices, laid.vertices)
 
 
 def test_a_leg_that_comes_is_grown_into():
