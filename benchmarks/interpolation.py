@@ -5,8 +5,10 @@
 For each pair, both as meshes and as one mesh with shape keys. Every figure is taken from the results, by means that
 made none of them: the parts of the steps, the ends' Chamfer-L1 against their inputs, the largest step's distance
 against the mean step's; of the shape keys how far they are from the steps' own meshes, the largest move of a vertex in
-a step, and the share of faces, and of area, that look against the nearest place of the step's own mesh. Lengths are in
-% of model space's objects (1.8). Distances between surfaces are from points on one to the other surface and back, so
+a step, and the share of faces, and of area, that look against the nearest place of the step's own mesh, however far
+that is; beside it the share that is inverted where it lies, which leaves out the skin over a hole: faces that look so
+within 1 % of the size, and those anywhere that look against their neighbours. Lengths are in % of model space's objects
+(1.8). Distances between surfaces are from points on one to the other surface and back, so
 that they are 0 where nothing changes.
 
 Two processes share the pairs; a pair that lies in FOLDER already is not made again. Seconds are measured apart, in one
@@ -44,6 +46,7 @@ from backend.data.mesh_files import write_mesh
 from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
 from backend.meshing.even_steps import Surface, surface_distance
+from backend.meshing.normals import vertex_normals
 from backend.meshing.validity import is_watertight
 from backend.recipe import Result
 from benchmarks.pictures import picture
@@ -58,10 +61,13 @@ COLUMNS = (
     "largest moves %",
     "turned %",
     "by area %",
+    "inverted %",
 )
 POINTS = 8192
 SIZE = 1.8
 """The largest extent of an object in model space."""
+ON_SURFACE = 0.01 * SIZE
+"""Within this distance a face lies on a surface."""
 CELL = 180  # pixels
 TIMED_PAIRS = 3
 PREVIEWED = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -75,8 +81,8 @@ START_WORKER = Path(__file__).resolve().parents[1] / "backend" / "start_worker.p
 @dataclasses.dataclass(frozen=True)
 class Walk:
     """What was measured of one pair, shares as fractions: parts of each step; gaps, moves, turned of each step but the
-    first, turned by the number of faces and turned_area by their area; ends' Chamfer-L1 against the inputs; off: the
-    shape keys' mean distance from the steps' own meshes."""
+    first, turned by the number of faces and turned_area by their area, inverted those where they lie; ends' Chamfer-L1
+    against the inputs; off: the shape keys' mean distance from the steps' own meshes."""
 
     pair: str
     watertight: bool
@@ -87,6 +93,7 @@ class Walk:
     moves: tuple[float, ...]
     turned: tuple[float, ...]
     turned_area: tuple[float, ...]
+    inverted: tuple[float, ...]
 
     @property
     def ratio(self) -> float:
@@ -101,6 +108,7 @@ class Walk:
         cells = [self.pair, "yes" if self.watertight else "no", str(max(self.parts)), f"{100 * np.mean(self.ends):.2f}"]
         cells += [f"{self.ratio:.2f}", f"{100 * self.off:.2f}", f"{100 * max(self.moves):.1f}"]
         cells += [f"{100 * max(self.turned):.1f}", f"{100 * max(self.turned_area):.1f}"]
+        cells += [f"{100 * max(self.inverted):.1f}"]
         return "| " + " | ".join(cells) + " |"
 
 
@@ -128,11 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summary(walks: Sequence[Walk]) -> str:
     keys = [max(walk.turned) <= 0.01 for walk in walks]
     areas = [max(walk.turned_area) <= 0.01 for walk in walks]
+    inverted = [max(walk.inverted) <= 0.01 for walk in walks]
     return (
         f"\nOf {len(walks)} pairs: watertight, one or two parts where the ends have one: "
         f"{sum(walk.whole for walk in walks)}; largest step at most twice the mean: "
         f"{sum(walk.ratio <= 2 for walk in walks)}; shape keys with at most 1 % of faces turned: {sum(keys)}, of area: "
-        f"{sum(areas)}; they are {100 * np.mean([walk.off for walk in walks]):.2f} % off on average. "
+        f"{sum(areas)}, of faces inverted where they lie: {sum(inverted)}; they are "
+        f"{100 * np.mean([walk.off for walk in walks]):.2f} % off on average. "
         f"Ends' Chamfer-L1: mean {100 * np.mean([walk.ends for walk in walks]):.2f} %."
     )
 
@@ -195,8 +205,9 @@ def figures(shapes: Sequence[DataObject], series: Result, keyed: Result) -> Walk
         )
         / SIZE,
         moves=tuple(float(np.linalg.norm(b - a, axis=1).max()) / SIZE for a, b in pairwise(keys)),
-        turned=tuple(number for number, _ in turned),
-        turned_area=tuple(area for _, area in turned),
+        turned=tuple(number for number, _, _ in turned),
+        turned_area=tuple(area for _, area, _ in turned),
+        inverted=tuple(number for _, _, number in turned),
     )
 
 
@@ -210,16 +221,20 @@ def end_error(shape: DataObject, made: Surface) -> float:
     return surface_distance(own, Surface.of(placed, made.faces, POINTS))
 
 
-def turned_shares(key: np.ndarray, faces: np.ndarray, goal: Surface) -> tuple[float, float]:
-    """The share of faces that look against the nearest place of the step's own mesh, and that of their area."""
+def turned_shares(key: np.ndarray, faces: np.ndarray, goal: Surface) -> tuple[float, float, float]:
+    """The share of faces that look against the nearest place of the step's own mesh, that of their area, and the share
+    of faces that do within ON_SURFACE or look against the mean normal of their corners."""
     a, b, c = key[faces].astype(np.float64).transpose(1, 0, 2)
     middles = torch.from_numpy(((a + b + c) / 3).astype(np.float32))
-    nearest = point_to_mesh_distance(middles, torch.from_numpy(goal.vertices), torch.from_numpy(goal.faces))[1].numpy()
+    found = point_to_mesh_distance(middles, torch.from_numpy(goal.vertices), torch.from_numpy(goal.faces))[:2]
+    squared, nearest = (part.numpy() for part in found)
     p, q, r = goal.vertices[goal.faces[nearest]].astype(np.float64).transpose(1, 0, 2)
     normals = np.cross(b - a, c - a)
     turned = (normals * np.cross(q - p, r - p)).sum(axis=1) < 0
+    folded = (normals * vertex_normals(key, faces)[faces].sum(axis=1)).sum(axis=1) < 0
     areas = np.linalg.norm(normals, axis=1)
-    return float(turned.mean()), float(areas[turned].sum() / areas.sum())
+    inverted = turned & (squared < ON_SURFACE**2) | folded
+    return float(turned.mean()), float(areas[turned].sum() / areas.sum()), float(inverted.mean())
 
 
 def recipe(meshes: tuple[str, ...], **parameters: Any) -> Recipe:
