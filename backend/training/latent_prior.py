@@ -9,7 +9,7 @@ out of most of the samples, and all of them of some, for classifier-free guidanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -71,6 +71,14 @@ def variants_of(data: PackedData) -> list[Variants]:
     return [draw_variants(own, np.random.default_rng([1, index])) for index, own in enumerate(extents)]
 
 
+def read_autoencoder(weights: Path, device: torch.device) -> ShapeAutoencoder:
+    """The auto-encoder in the folder `weights`, whose latents are learned."""
+    state, config = load_weights(AUTOENCODER, weights)
+    autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**config))
+    autoencoder.load_state_dict(state)
+    return autoencoder.to(device).eval()
+
+
 @torch.no_grad()
 def encode_all(
     autoencoder: ShapeAutoencoder,
@@ -99,6 +107,44 @@ def encode_all(
     return torch.stack(latents)
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a prior learns from: packed objects and their variants, what is told of each in words and pictures
+    (n, P, 64, 64, 4) uint8, and their latents (n, VIEWS, C, 8, 8, 8) float32. classes: the objects', sorted. origin:
+    names data and auto-encoder, since latents belong to both."""
+
+    data: PackedData
+    variants: Sequence[Variants]
+    captions: Captions
+    pictures: np.ndarray
+    latents: Tensor
+    classes: tuple[str, ...]
+    origin: str
+
+    @classmethod
+    def of(
+        cls, source: Path, packed: Path, folder: Path, weights: Path, encoder: TextEncoder, device: torch.device
+    ) -> Examples:
+        """Of the data `source`, packed into `packed`; `folder` keeps what was encoded, by the weights in `weights`."""
+        with processes.first_alone():
+            data, pictures = pack(source, packed), pack_views(source, packed)
+        variants = variants_of(data)
+        origin = f"{source.stem}_{expected_hashes(weights)[AUTOENCODER][:12]}"
+        encoded = folder / f"latents_{origin}.pt"
+        with processes.first_alone():
+            captions = captions_of(data, variants, encoder, folder / f"captions_{source.stem}.pt")
+            if not encoded.exists():
+                grids, autoencoder = pack_distance_grids(source, packed), read_autoencoder(weights, device)
+                save_whole(encoded, encode_all(autoencoder, data, grids, variants, device))
+        latents = torch.load(encoded, weights_only=True).float()
+        classes = tuple(sorted({record["class"] for record in data.records}))
+        return cls(data, variants, captions, pictures, latents, classes, origin)
+
+    def coefficients(self, components: PrincipalComponents) -> Tensor:
+        """The latents, whitened: (n, VIEWS, K)."""
+        return components.whiten(self.latents.flatten(0, 1)).unflatten(0, self.latents.shape[:2])
+
+
 @dataclass
 class FlowBatch:
     """data (B, K) whitened coefficients, and what is told of them."""
@@ -108,37 +154,38 @@ class FlowBatch:
 
 
 class LatentSampler:
-    """Draws latents with conditions; rare classes more often than their share, held-out objects never.
+    """Draws latents with conditions; rare classes more often than their share.
 
-    coefficients: (n, VIEWS, K) whitened, of the variants. pictures: (n, P, 64, 64, 4) uint8, of objects as they are.
+    coefficients: (n, VIEWS, K), the examples' latents, whitened. chosen: (n,) bool, the objects that are drawn, without
+    it those not held out. first: shares of the samples by the condition that they have first.
     """
 
     def __init__(
         self,
-        data: PackedData,
+        examples: Examples,
         coefficients: Tensor,
-        variants: Sequence[Variants],
-        captions: Captions,
-        pictures: np.ndarray,
-        classes: tuple[str, ...],
         device: torch.device,
+        *,
+        chosen: np.ndarray | None = None,
+        first: Mapping[str, float] = ALONE,
+        plain_share: float = PLAIN_SHARE,
     ) -> None:
-        self.data, self.captions, self.pictures = data, captions, pictures
-        self.matrices = np.stack([own.matrices for own in variants])
-        self.tinted = np.array([[tint is not None for tint in own.tints] for own in variants])
-        self.device = device
+        self.data, self.captions, self.pictures = examples.data, examples.captions, examples.pictures
+        self.first, self.plain_share, self.device = first, plain_share, device
+        self.matrices = np.stack([own.matrices for own in examples.variants])
+        self.tinted = np.array([[tint is not None for tint in own.tints] for own in examples.variants])
         self.coefficients = coefficients.to(device)
-        names = [record["class"] for record in data.records]
-        self.class_indices = np.array([classes.index(name) for name in names])
+        names = [record["class"] for record in self.data.records]
+        self.class_indices = np.array([examples.classes.index(name) for name in names])
         weight = np.array([names.count(name) ** -0.5 for name in names])
-        weight[held_out(data.records)] = 0
+        weight[held_out(self.data.records) if chosen is None else ~chosen] = 0
         self.cumulative = np.cumsum(weight / weight.sum())
 
     def __call__(self, generator: np.random.Generator, count: int) -> FlowBatch:
         objects = np.searchsorted(self.cumulative, generator.random(count)).clip(0, len(self.cumulative) - 1)
-        kinds = np.where(generator.random(count) < PLAIN_SHARE, PLAIN_VIEWS, VIEWS)
+        kinds = np.where(generator.random(count) < self.plain_share, PLAIN_VIEWS, VIEWS)
         views = generator.integers(kinds)
-        first = generator.choice(list(ALONE), count, p=list(ALONE.values()))
+        first = generator.choice(list(self.first), count, p=list(self.first.values()))
         views[first == "image"] %= PLAIN_VIEWS  # pictures are of objects as they are
         beside = generator.random((2, count))
         with_sentence = (
@@ -211,26 +258,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     run = Run.of(options, "latent_prior", CONFIGURATIONS)
     device = run.device
-    with processes.first_alone():
-        data, pictures = pack(run.data, run.packed), pack_views(run.data, run.packed)
-    variants = variants_of(data)
-    classes = tuple(sorted({record["class"] for record in data.records}))
-    config = replace(run.config, classes=classes)
-    state, autoencoder_config = load_weights(AUTOENCODER, run.weights)
-    autoencoder = ShapeAutoencoder(ShapeAutoencoderConfig(**autoencoder_config))
-    autoencoder.load_state_dict(state)
-    autoencoder.to(device).eval()
     encoder = TextEncoder(device)
-    # Latents and what is learned of them belong to one auto-encoder and one data set.
-    origin = f"{run.data.stem}_{expected_hashes(run.weights)[AUTOENCODER][:12]}"
-    encoded = run.folder / f"latents_{origin}.pt"
-    with processes.first_alone():
-        captions = captions_of(data, variants, encoder, run.folder / f"captions_{run.data.stem}.pt")
-        if not encoded.exists():
-            grids = pack_distance_grids(run.data, run.packed)
-            save_whole(encoded, encode_all(autoencoder, data, grids, variants, device))
-    latents = torch.load(encoded, weights_only=True).float()
-    seen = latents[~torch.from_numpy(held_out(data.records))].flatten(0, 1)
+    examples = Examples.of(run.data, run.packed, run.folder, run.weights, encoder, device)
+    config = replace(run.config, classes=examples.classes)
+    latents, autoencoder = examples.latents, read_autoencoder(run.weights, device)
+    seen = latents[~torch.from_numpy(held_out(examples.data.records))].flatten(0, 1)
     components = PrincipalComponents(config.components, tuple(latents.shape[2:]))
     torch.manual_seed(0)
     prior = LatentPrior(config)
@@ -240,10 +272,9 @@ def main(arguments: list[str] | None = None) -> None:
         # What the prior learned is said in its components.
         read_prior(prior, components, load_weights(PRIOR, options.start)[0])
     explained = components.explained(seen)
-    coefficients = components.whiten(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-    sampler = LatentSampler(data, coefficients, variants, captions, pictures, classes, device)
+    sampler = LatentSampler(examples, examples.coefficients(components), device)
     losses_of = flow_losses(components.deviations.to(device))
-    checkpoint = run.folder / f"checkpoint_{origin}.pt"
+    checkpoint = run.folder / f"checkpoint_{examples.origin}.pt"
 
     def samples(prior: LatentPrior) -> np.ndarray:
         told = Conditions(len(SHOWN), sentences=(torch.arange(len(SHOWN), device=device), encoder.encode(SHOWN)))
@@ -257,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
     components.to("cpu")
     save_weights(PRIOR, prior_state(trained.model, components), asdict(config), run.weights, matrices_in_bytes=True)
     count = latents.shape[0] * latents.shape[1]
-    report = PriorReport(run.configuration, run.schedule, trained, len(data), count, explained)
+    report = PriorReport(run.configuration, run.schedule, trained, len(examples.data), count, explained)
     write_prior_card(report, run.weights)
     print(f"{trained.steps} steps in {trained.minutes:.1f} minutes, components explain {explained:.1%}")
 

@@ -21,6 +21,7 @@ from backend.training.latent_prior import (
     ALONE,
     SENTENCE_BESIDE_IMAGE,
     SENTENCE_BESIDE_PART,
+    Examples,
     FlowBatch,
     LatentSampler,
     encode_all,
@@ -81,7 +82,8 @@ def sampler(data: PackedData) -> LatentSampler:
     pictures[..., :3] = 40 * np.arange(1, count + 1)[:, None, None, None, None]
     pictures[:, :, :, :32, :3] += 60
     classes = ("food", "other", "table")
-    return LatentSampler(data, coefficients, variants, captions, pictures, classes, CPU)
+    examples = Examples(data, variants, captions, pictures, torch.zeros(count, VIEWS, 1, 8, 8, 8), classes, "")
+    return LatentSampler(examples, coefficients, CPU)
 
 
 def drawn(batch: FlowBatch) -> tuple[Tensor, Tensor]:
@@ -147,10 +149,15 @@ def test_conditions_come_in_the_shares_that_were_chosen(sampler: LatentSampler) 
 def test_objects_that_are_held_out_are_never_drawn(sampler: LatentSampler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent_prior, "held_out", lambda records: np.array([False, True, False]))
     variants = variants_of(sampler.data)
-    arguments = (sampler.coefficients, variants, sampler.captions, sampler.pictures)
-    other = LatentSampler(sampler.data, *arguments, ("food", "other", "table"), CPU)
+    told = sampler.captions, sampler.pictures, torch.zeros(3, VIEWS, 1, 8, 8, 8)
+    examples = Examples(sampler.data, variants, *told, ("food", "other", "table"), "")
+    other = LatentSampler(examples, sampler.coefficients, CPU)
     objects, views = drawn(other(np.random.default_rng(3), 2000))
     assert set(objects.tolist()) == {0, 2} and set(views.tolist()) == set(range(VIEWS))
+    asked = {"chosen": np.array([False, True, False]), "first": {"part": 1.0}, "plain_share": 1.0}
+    batch = LatentSampler(examples, sampler.coefficients, CPU, **asked)(np.random.default_rng(4), 50)
+    objects, views = drawn(batch)
+    assert set(objects.tolist()) == {1} and set(views.tolist()) == {0, 1} and len(batch.conditions.parts[0]) == 50
 
 
 def test_the_same_generator_gives_the_same_batch(sampler: LatentSampler) -> None:
