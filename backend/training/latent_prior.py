@@ -129,12 +129,13 @@ class Examples:
         with processes.first_alone():
             data, pictures = pack(source, packed), pack_views(source, packed)
         variants = variants_of(data)
+        autoencoder = read_autoencoder(weights, device)
         origin = f"{source.stem}_{expected_hashes(weights)[AUTOENCODER][:12]}"
         encoded = folder / f"latents_{origin}.pt"
         with processes.first_alone():
             captions = captions_of(data, variants, encoder, folder / f"captions_{source.stem}.pt")
             if not encoded.exists():
-                grids, autoencoder = pack_distance_grids(source, packed), read_autoencoder(weights, device)
+                grids = pack_distance_grids(source, packed)
                 save_whole(encoded, encode_all(autoencoder, data, grids, variants, device))
         latents = torch.load(encoded, weights_only=True).float()
         classes = tuple(sorted({record["class"] for record in data.records}))
