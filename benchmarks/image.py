@@ -38,8 +38,8 @@ from backend.data.packing import pack
 from backend.data.pictures import read_picture
 from backend.data.rendering import corner_normals_of, frame, random_light, render
 from backend.data.view_packing import pack_views
-from backend.errors import InputError, MachineError
 from backend.meshing.validity import is_watertight
+from benchmarks.exit_codes import exit_code_of
 from benchmarks.image_floors import Floors, surface_in_norm
 from benchmarks.image_sides import unseen_sides
 from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity
@@ -238,12 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        report(options)
-    except (InputError, MachineError) as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: report(options))
 
 
 if __name__ == "__main__":

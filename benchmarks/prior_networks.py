@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.data.holdout import held_out
-from backend.errors import InputError, MachineError
 from backend.models.conditions import ConditionEncoder, Conditions
 from backend.models.latent_prior import TIME_FREQUENCIES, LatentPrior, LatentPriorConfig, time_features
 from backend.models.shape_space import ShapeSpace
@@ -34,6 +33,7 @@ from backend.models.text_encoder import TextEncoder
 from backend.training.latent_prior import Examples, LatentSampler, flow_losses
 from backend.training.loop import Schedule, train
 from backend.weights.bundled import FOLDER
+from benchmarks.exit_codes import print_all
 
 CPU = torch.device("cpu")
 SAMPLES = 384
@@ -170,13 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="of the processor, to train either network from nothing")
     parser.add_argument("--out", type=Path, default=Path("training_runs"), help="packed data and checkpoints")
     options = parser.parse_args(arguments)
-    try:
-        for line in report(options):
-            print(line, flush=True)
-    except (InputError, MachineError) as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_all(report(options))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from scipy.ndimage import gaussian_filter, shift
 
 from backend.data.archive import Archive, DataObject
 from backend.data.rendering import Camera, Light, corner_normals_of, render
-from backend.errors import InputError, MachineError
 from backend.mesh import Mesh
 from backend.meshing.mesh_from_field import mesh_from_field
 from backend.metrics import psnr, ssim
@@ -36,8 +35,9 @@ from backend.representations.initial_fields import cloud, field_of_density, fiel
 from backend.representations.radiance_field import DensityField, SignedDistanceField
 from backend.representations.radiance_fitting import FitSettings, fit
 from backend.representations.views import Views
+from benchmarks.exit_codes import exit_code_of
 from benchmarks.pictures import picture
-from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity, surface_of
+from benchmarks.reconstruction_fidelity import Fidelity, Surface, fidelity
 from benchmarks.text_to_3d import soundness
 
 OBJECTS = (35, 13, 0, 16, 32, 22)
@@ -141,7 +141,7 @@ def reconstruct(shape: DataObject, case: Case, kind: str) -> Outcome:
         name=shape.name,
         psnr=float(psnr(seen, truth).mean()),
         ssim=float(ssim(seen, truth).mean()),
-        shape=fidelity(Surface.of(mesh.vertices, mesh.faces), surface_of(shape)),
+        shape=fidelity(Surface.of(mesh.vertices, mesh.faces), Surface.of(shape.vertices, shape.faces)),
         sound=sound.watertight and sound.manifold,
         seconds=seconds,
         processor_seconds=processor_seconds,
@@ -213,12 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        report(options)
-    except (InputError, MachineError) as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: report(options))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ from backend.data.archive import Archive
 from backend.data.packing import pack
 from backend.data.sampling import SURFACE_POINTS
 from backend.data.surface import sample_surface
-from backend.errors import InputError, MachineError
 from backend.meshing.bake import field_colors
 from backend.meshing.surface import coarse_surface
 from backend.models.candidates import AS_WHOLE, wholeness
@@ -42,6 +41,7 @@ from backend.models.latent_prior import Guidance, inconsistency, sample
 from backend.models.shape_space import ShapeSpace
 from backend.representations.field import Field
 from backend.weights.bundled import FOLDER
+from benchmarks.exit_codes import print_all
 from benchmarks.shape_clouds import Cloud, TrainingShapes, cloud
 from benchmarks.text_faithfulness import (
     NOUNS,
@@ -210,13 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--packed", type=Path, default=Path("training_runs"), help="where packed data lies")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        for line in report(options):
-            print(line, flush=True)
-    except (InputError, MachineError) as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return print_all(report(options))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import torch
 
 from backend.data.archive import Archive
 from backend.data.packing import pack
-from backend.errors import InputError, MachineError
 from backend.models.shape_space import ShapeSpace
 from benchmarks import (
     generation_quality,
@@ -29,6 +28,7 @@ from benchmarks import (
     text_faithfulness,
     text_faithfulness_tables,
 )
+from benchmarks.exit_codes import exit_code_of
 from benchmarks.shape_clouds import TrainingShapes
 
 PARTS = ("reconstruction", "text", "generation", "speed")
@@ -69,12 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        report(options)
-    except (InputError, MachineError) as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: report(options))
 
 
 if __name__ == "__main__":
