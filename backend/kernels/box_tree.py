@@ -64,6 +64,12 @@ def build_box_tree(low: np.ndarray, high: np.ndarray, *, leaf_size: int) -> BoxT
     return BoxTree(order, *empty.boxes_of(low, high), leaf_size)
 
 
+def boxes_of_triangles(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The low and high corners (E, 3) of the boxes around triangles (E, 3, 3)."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]  # far faster than a reduction along so short an axis
+    return np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+
+
 def morton_order(points: np.ndarray) -> np.ndarray:
     """The places of points (N, 3) float64 in the order of the Morton curve, (N,) int64."""
     return np.argsort(_morton_codes(points), kind="stable") if len(points) else np.empty(0, np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .box_tree import build_box_tree, morton_order
+from .box_tree import boxes_of_triangles, build_box_tree, morton_order
 from .checks import check_same_device
 from .devices import computing_device
 from .mesh_checks import check_mesh, check_points
@@ -46,9 +46,10 @@ class NearestFaces:
     """The triangles (F, 3, 3) float64 of a mesh, made ready for being asked on the CPU, as often as you like."""
 
     def __init__(self, corners: np.ndarray) -> None:
-        self._middle = (corners.min(axis=(0, 1)) + corners.max(axis=(0, 1))) / 2
+        low, high = boxes_of_triangles(corners)
+        self._middle = (low.min(axis=0) + high.max(axis=0)) / 2
         self._corners = corners = np.ascontiguousarray(corners - self._middle)
-        tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
+        tree = build_box_tree(low - self._middle, high - self._middle, leaf_size=LEAF_SIZE)
         frames = np.empty((len(corners), FRAME_SIZE), np.float32)
         parallel_for(frame_triangles.on(corners, frames), len(corners), 4096)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .box_tree import BoxTree, build_box_tree
+from .box_tree import BoxTree, boxes_of_triangles, build_box_tree
 from .compiled import compiled
 
 LEAF_SIZE = 4
@@ -44,7 +44,7 @@ class WindingTree:
 
 def build_winding_tree(corners: np.ndarray) -> WindingTree:
     """A tree over triangles (E, 3, 3) float64, E ≥ 1."""
-    tree = build_box_tree(corners.min(axis=1), corners.max(axis=1), leaf_size=LEAF_SIZE)
+    tree = build_box_tree(*boxes_of_triangles(corners), leaf_size=LEAF_SIZE)
     area_vector = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
     area = np.linalg.norm(area_vector, axis=1, keepdims=True)
     sums = tree.sums_of(np.concatenate([area_vector, area, area * corners.mean(axis=1)], axis=1))
@@ -53,13 +53,13 @@ def build_winding_tree(corners: np.ndarray) -> WindingTree:
     has_area = sums[:, 3:4] > 0
     center = np.where(has_area, sums[:, 4:] / np.where(has_area, sums[:, 3:4], 1.0), (low + high) / 2)
     radius = np.linalg.norm(np.maximum(high - center, center - low), axis=1, keepdims=True)
-    edge = corners[:, 1] - corners[:, 0]
+    begin, end = corners[:, 0], corners[:, 1]
     return WindingTree(
         tree,
         np.ascontiguousarray(corners),
         np.ascontiguousarray(np.concatenate([center, radius, sums[:, :3]], axis=1)),
-        *tree.boxes_of(corners[:, :2].min(axis=1), corners[:, :2].max(axis=1)),
-        tree.sums_of(np.linalg.norm(edge, axis=1, keepdims=True)),
+        *tree.boxes_of(np.minimum(begin, end), np.maximum(begin, end)),
+        tree.sums_of(np.linalg.norm(end - begin, axis=1, keepdims=True)),
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..kernels import mesh_to_sdf
+from ..kernels import mesh_to_distance, mesh_to_sdf
 from ..kernels.signed_distance import Grid
 from ..progress import IsCancelled
 from ..representations.field import Field
@@ -34,6 +34,8 @@ FAR_CELLS = 32
 """Of the grid beyond that, whose nodes are all computed; between them distances are nearly linear."""
 REACH = 0.04
 """The network moves the surface no farther than this, in model units, from where the distances have it."""
+ASKED = 2 * REACH
+"""Farther than this from where the distances have it, the surface cannot be."""
 EVERY = 2
 """Of the nodes along each axis, one in so many stands for the volume."""
 
@@ -52,10 +54,10 @@ class Distances:
         surface = keep_solids(*make_manifold(*extract_surface(field, CELLS, cancelled=cancelled)))
         vertices, faces = map(torch.from_numpy, surface)
         near = mesh_to_sdf(vertices, faces, Grid.cube(CELLS + 1), band=BAND)
-        far = mesh_to_sdf(vertices, faces, Grid.cube(FAR_CELLS + 1), band=None)
+        far = mesh_to_distance(vertices, faces, Grid.cube(FAR_CELLS + 1), band=None)
         far = functional.interpolate(far[None, None], size=near.shape, mode="trilinear", align_corners=True)[0, 0]
         limit = BAND * 2 / CELLS
-        beyond = torch.copysign(far.abs().clamp(min=limit), near)
+        beyond = torch.copysign(far.clamp(min=limit), near)
         return cls(torch.where(near.abs() < limit, near, beyond).numpy(), field)
 
 
@@ -79,9 +81,15 @@ class Metamorphosis:
         self._values = torch.from_numpy(values - np.partition(sample, rank)[rank])
 
     def signed_distance(self, points: Tensor) -> Tensor:
-        """(N, 3) float32 → (N,) float32, negative inside, model units."""
-        network = self._network.signed_distance(points).clamp(-REACH, REACH)
-        return (network + read(self._values, points).to(network)) / 2
+        """(N, 3) float32 → (N,) float32, negative inside, model units.
+
+        The network is asked only where it has a say in which side a point is on, or is near such places.
+        """
+        distances = read(self._values, points)
+        network = torch.copysign(torch.full_like(distances, REACH), distances)
+        asked = distances.abs() < ASKED
+        network[asked] = self._network.signed_distance(points[asked]).clamp(-REACH, REACH).to(network)
+        return (network + distances) / 2
 
     def color(self, points: Tensor) -> Tensor:
         """(N, 3) float32 → (N, 3) float32 linear RGB."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..kernels.box_tree import boxes_of_triangles
 from .topology import connected_parts, without_unused_vertices
 
 SMALLEST_SHARE = 0.01
@@ -30,8 +31,8 @@ def keep_solids(
     order = np.argsort(part, kind="stable")
     triangles = vertices[faces[order]]
     start = np.searchsorted(part[order], np.arange(len(volume) + 1))
-    low = np.minimum.reduceat(triangles.min(axis=1), start[:-1])
-    high = np.maximum.reduceat(triangles.max(axis=1), start[:-1])
+    lows, highs = boxes_of_triangles(triangles)
+    low, high = np.minimum.reduceat(lows, start[:-1]), np.maximum.reduceat(highs, start[:-1])
     is_kept = np.zeros(len(volume), bool)
     for index in largest_first[volume[largest_first] > max(smallest_share * volume.max(initial=0), 0)]:
         if is_kept.sum() == most:
