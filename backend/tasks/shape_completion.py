@@ -37,6 +37,8 @@ MOST_UNWRAPPED = 60_000
 """Faces that a texture is made for; unwrapping more takes minutes."""
 FARTHEST = 0.1
 """How far, in sizes of the shape, a box may be from it before it cannot be meant."""
+ROUNDING = 1e-9
+"""In sizes of the box. A mirror so near to a side of it is on that side: a slit between them would get two walls."""
 LARGEST = 4.0
 """How large, in sizes of what is known, known and unknown may be together."""
 
@@ -163,6 +165,10 @@ def completed_field(
 def mirror_of(plane: MirrorPlane, box: UnknownBox, to_model: np.ndarray) -> Mirror:
     """A plane of model space as the mirror that shows the inside of a box, in the file's frame."""
     placed = plane.transformed(np.linalg.inv(to_model))
+    sides = np.array([box.low[placed.axis], box.high[placed.axis]])
+    side = float(sides[np.argmin(np.abs(sides - placed.at))])
+    if abs(side - placed.at) < ROUNDING * np.ptp(np.stack([box.low, box.high])):
+        placed = dataclasses.replace(placed, at=side)
     left = placed.left_of(box)
     return Mirror(placed.axis, placed.at, left.low, left.high)
 

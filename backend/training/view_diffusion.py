@@ -22,6 +22,7 @@ from ..data.captions import main_colors, sentences
 from ..data.distance_packing import pack_distance_grids
 from ..data.holdout import held_out
 from ..data.orbit_packing import OrbitViews, pack_orbits
+from ..metrics import ssim
 from ..models.noise_schedule import noised, signal_and_noise
 from ..models.text_encoder import WIDTH as TEXT_WIDTH
 from ..models.text_encoder import TextEncoder
@@ -49,8 +50,10 @@ MOST_SIGNAL = 5.0
 """The greatest weight of a sample by its signal-to-noise ratio; the least is 1."""
 WINDOW_WEIGHT = 10.0
 OCCUPANCY_WEIGHT = 0.3
-FROM_NOISE = 0.25
+FROM_NOISE = 0.5
 """Of the samples: at time 1, where sampling begins, and where one step gives the mean of all likely views."""
+STRUCTURE_WEIGHT = 0.1
+"""Of 1 − SSIM where a view comes from noise alone, since a mean by squares is blurred."""
 
 CONFIGURATIONS = {
     "small": (
@@ -169,8 +172,8 @@ class ViewSampler:
 
 
 def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
-    """denoising: of x̂, where the object is above all. volume: of what the volumes show. window: of where the pictures
-    were cut out."""
+    """denoising: of x̂, where the object is above all. structure: of x̂ from noise alone. volume: of what the volumes
+    show. window: of where the pictures were cut out."""
     device = batch.views.device
     encoded = model.encoder(batch.pictures, batch.elevation)
     # Half of the volumes are placed as they are when a photo's scale has to be inferred.
@@ -190,13 +193,20 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     signal, deviation = signal_and_noise(time)
     weight = (signal / deviation).square().clamp(1, MOST_SIGNAL)[:, None, None, None]
     weight = weight * (BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5))
-    error = (model(noised(data, noise, time), time, conditions) - data).square()
+    predicted = model(noised(data, noise, time), time, conditions)
     return {
-        "denoising": (weight * error).mean(),
+        "denoising": (weight * (predicted - data).square()).mean(),
+        "structure": STRUCTURE_WEIGHT / FROM_NOISE * ((time == 1) * (1 - _similarity(predicted, data))).mean(),
         "volume": (over_white(of_pictures.seen) - functional.avg_pool2d(batch.views, 2)).square().mean(),
         "occupancy": OCCUPANCY_WEIGHT * occupancy_loss(encoded.volume[..., 0], batch.taken),
         "window": WINDOW_WEIGHT * (encoded.window - batch.windows).square().mean(),
     }
+
+
+def _similarity(predicted: Tensor, data: Tensor) -> Tensor:
+    """SSIM (B,) of images (B, 4, 64, 64) in [−1, 1], in float32, since its variances are differences of means."""
+    with torch.autocast(predicted.device.type, enabled=False):
+        return ssim(predicted / 2 + 0.5, data / 2 + 0.5)
 
 
 def main(arguments: list[str] | None = None) -> None:
