@@ -34,14 +34,14 @@ from backend.data.archive import Archive, DataObject
 from backend.errors import InputError, MachineError
 from backend.kernels import point_to_mesh_distance
 from backend.mesh import Mesh
-from backend.meshing.join_original import Mirror, join_original
+from backend.meshing.join_original import join_original
 from backend.meshing.mesh_from_field import surface_from_field
+from backend.meshing.mirror_images import Mirror
 from backend.methods import methods_of
 from backend.metrics import chamfer_l1, f_score, total_mutual_difference, unidirectional_hausdorff_distance
-from backend.models.observation import observe
-from backend.models.symmetry import plane_of_sample, with_mirror_image
 from backend.tasks.loaded_models import completer
-from backend.tasks.shape_completion import OF_ALL_METHODS, completed_field, frame, mirror_of, told_by_symmetry
+from backend.tasks.partial_shape import PartialShape, told_by_symmetry
+from backend.tasks.shape_completion import OF_ALL_METHODS, completed_field
 from benchmarks.completion_cases import MASKS, Case, floors, make_case, nearest_colors, points_on
 from benchmarks.pictures import picture
 
@@ -86,22 +86,20 @@ def completions(case: Case, method: str, samples: int, detail: int) -> list[Made
 
     Each is what the task makes of that seed; the part is read and looked at once for all.
     """
-    to_model = frame(case.part, case.box)
-    observation = observe(case.part.transformed(to_model), None if case.box is None else case.box.transformed(to_model))
+    part = PartialShape.of(case.part, case.box)
     model = completer(method, "cpu")
     (chosen,) = (found for found in methods_of("shape_completion") if found.name == method)
     settings = {entry.name: entry.default for entry in chosen.parameters if entry.name not in OF_ALL_METHODS}
     found: list[Made] = []
     told: Made | None = None
     for seed in range(samples):
-        plane = plane_of_sample(observation, seed)
-        seen = observation if plane is None else with_mirror_image(observation, plane)
+        seen, mirror = part.seen_by(seed, mirror=True)
         if told_by_symmetry(seen) and told is not None:
             found.append(told)
             continue
         field = completed_field(seen, model, seed=seed, **settings)
-        mesh = Mesh(*surface_from_field(field, detail=detail, face_count=FACES)).transformed(np.linalg.inv(to_model))
-        made = Made(mesh, None if plane is None or case.box is None else mirror_of(plane, case.box, to_model))
+        mesh = Mesh(*surface_from_field(field, detail=detail, face_count=FACES))
+        made = Made(mesh.transformed(np.linalg.inv(part.to_model)), mirror)
         if told_by_symmetry(seen):
             told = made
         found.append(made)

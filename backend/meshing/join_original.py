@@ -9,8 +9,8 @@ holes are filled first, and what fills those that have nothing to do with the un
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import manifold3d
 import numpy as np
@@ -18,13 +18,11 @@ import numpy as np
 from ..kernels.winding import winding_of_arrays
 from ..kernels.winding_tree import build_winding_tree
 from .closing import close_holes
-from .repair import lasting_faces, split_vertices
-from .topology import connected_parts, half_edge_mates, without_unused_vertices
+from .mirror_images import Mirror, with_images
+from .numbered_solids import OTHERS, NumberedSolid, box_solid, numbered, shells_of
+from .repair import lasting_faces
+from .topology import connected_parts, without_unused_vertices
 
-BOX_CORNERS = np.array([[x, y, z] for x in (False, True) for y in (False, True) for z in (False, True)])
-_LOW_SIDES = [[0, 1, 3], [0, 3, 2], [0, 4, 5], [0, 5, 1], [0, 2, 6], [0, 6, 4]]
-BOX_FACES = np.array([*_LOW_SIDES, [4, 6, 7], [4, 7, 5], [2, 3, 7], [2, 7, 6], [1, 5, 7], [1, 7, 3]])
-"""A box, wound outwards: which of its corners are high along x, y and z, and its triangles."""
 JUST_INSIDE = 1e-4
 """A step off a face, in shares of its own size."""
 
@@ -37,24 +35,6 @@ class Joined:
     vertices: np.ndarray
     faces: np.ndarray
     kept: np.ndarray
-
-
-class _Numbered(NamedTuple):
-    """A solid, and the number by which its faces are known again in what is made of it."""
-
-    solid: manifold3d.Manifold
-    number: int
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """The plane on which coordinate `axis` is `at`; what it does not show of the box lies between `low` and `high`
-    (3,), where low is below high."""
-
-    axis: int
-    at: float
-    low: np.ndarray
-    high: np.ndarray
 
 
 def join_original(
@@ -79,36 +59,27 @@ def join_original(
     closed = close_holes(vertices, faces, low, high)
     if not len(closed.faces):
         return None
-    own = len(closed.faces)
-    everything = np.concatenate([closed.faces, closed.at_box, closed.elsewhere])
-    original, completion = _manifold(closed.vertices, _turned_outwards(closed.vertices, everything)), _manifold(*added)
-    box = _manifold(np.where(BOX_CORNERS, high, low).astype(np.float64), BOX_FACES)
-    if original is None or completion is None or box is None:
+    fills = np.concatenate([closed.at_box, closed.elsewhere])
+    surface = _turned_outwards(closed.vertices, np.concatenate([closed.faces, fills]))
+    box, completion = box_solid(low, high), numbered(*added)
+    if box is None or completion is None:
+        return None
+    own, fills_from = len(closed.faces), len(closed.faces) + len(closed.at_box)
+    hidden = None if mirror is None else box_solid(mirror.low, mirror.high)
+    if mirror is not None and hidden is None:
+        shells = shells_of(closed.vertices, surface)
+        return None if shells is None else _read(with_images(shells, box, mirror), own, fills_from)
+    original = numbered(closed.vertices, surface)
+    if original is None:
         return None
     inside = completion.solid ^ box.solid
-    if mirror is not None:
-        inside = _with_image(original.solid, inside, box.solid, mirror)
+    if mirror is not None and hidden is not None:
+        image = original.solid.transform(mirror.reflection) ^ box.solid
+        inside = (image - hidden.solid) + (completion.solid ^ hidden.solid)
     whole = (original.solid - box.solid) + inside
     if whole.status() != manifold3d.Error.NoError or whole.is_empty():
         return None
-    return _read(whole, original.number, own, own + len(closed.at_box))
-
-
-def _with_image(
-    original: manifold3d.Manifold, completion: manifold3d.Manifold, box: manifold3d.Manifold, mirror: Mirror
-) -> manifold3d.Manifold:
-    """What is in the box: the mirror image of the original, and the completion where the mirror shows nothing."""
-    reflection = np.eye(3, 4)
-    reflection[mirror.axis] *= -1
-    reflection[mirror.axis, 3] = 2 * mirror.at
-    image = original.transform(reflection) ^ box
-    hidden = None
-    if (mirror.low < mirror.high).all():
-        hidden = _manifold(np.where(BOX_CORNERS, mirror.high, mirror.low).astype(np.float64), BOX_FACES)
-    # Where the plane is a side of the box, rounding can leave a sliver that is no solid.
-    if hidden is None:
-        return image
-    return (image - hidden.solid) + (completion ^ hidden.solid)
+    return _read([replace(original, solid=whole)], own, fills_from)
 
 
 def _turned_outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -132,36 +103,19 @@ def _areas(corners: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
 
 
-def _manifold(vertices: np.ndarray, faces: np.ndarray) -> _Numbered | None:
-    """A closed surface for Manifold, its faces numbered from 0; None when Manifold does not take it."""
-    origin, faces = split_vertices(faces, half_edge_mates(vertices, faces))
-    number = manifold3d.Manifold.reserve_ids(1)
-    mesh = manifold3d.Mesh64(
-        vert_properties=np.ascontiguousarray(vertices[origin], np.float64),
-        tri_verts=np.ascontiguousarray(faces, np.uint64),
-        run_index=np.array([0, 3 * len(faces)], np.uint64),
-        run_original_id=np.array([number], np.uint32),
-        # Numbers of their own keep Manifold from making one face of several that lie in a plane.
-        face_id=np.arange(len(faces), dtype=np.uint64),
-    )
-    found = manifold3d.Manifold(mesh)
-    return _Numbered(found, number) if found.status() == manifold3d.Error.NoError and not found.is_empty() else None
-
-
-def _read(whole: manifold3d.Manifold, original: int, own: int, fills_from: int) -> Joined:
-    """What Manifold made, without fans: faces of the mesh `original` are the artist's when their number is below `own`,
-    and are left out from `fills_from` on."""
-    mesh = whole.to_mesh64()
-    faces = np.asarray(mesh.tri_verts, np.int64).reshape(-1, 3)
-    ends = np.asarray(mesh.run_index, np.int64) // 3
-    is_original = np.zeros(len(faces), bool)
-    for run, begin, end in zip(mesh.run_original_id, ends[:-1], ends[1:], strict=True):
-        is_original[begin:end] = run == original
-    number = np.asarray(mesh.face_id, np.int64)
-    vertices = np.asarray(mesh.vert_properties)[:, :3].astype(np.float32)
+def _read(solids: Sequence[NumberedSolid], own: int, fills_from: int) -> Joined:
+    """What Manifold made, without fans: of the original's faces, by which the solids are numbered, those below `own`
+    are the artist's, and those from `fills_from` on are left out."""
+    corners, kept = [], []
+    for made in solids:
+        triangles, number = made.triangles()
+        lasting = (number < fills_from) | (number == OTHERS)
+        corners.append(triangles[lasting])
+        kept.append(((number >= 0) & (number < own))[lasting])
     # Cuts that are too fine for float32 leave corners at one place.
-    vertices, place = np.unique(vertices + np.float32(0), axis=0, return_inverse=True)
-    faces = place.reshape(-1)[faces]
-    lasting = lasting_faces(faces) & ~(is_original & (number >= fills_from))
-    vertices, joined = without_unused_vertices(vertices, faces[lasting])
-    return Joined(vertices, joined, (is_original & (number < own))[lasting])
+    places = np.concatenate(corners).reshape(-1, 3).astype(np.float32) + np.float32(0)
+    vertices, place = np.unique(places, axis=0, return_inverse=True)
+    faces = place.reshape(-1, 3)
+    lasting = lasting_faces(faces)
+    vertices, faces = without_unused_vertices(vertices, faces[lasting])
+    return Joined(vertices, faces, np.concatenate(kept)[lasting])

@@ -116,11 +116,9 @@ def with_mirror_image(observation: Observation, plane: MirrorPlane) -> Observati
     )
 
 
-def plane_of_sample(observation: Observation, seed: int) -> MirrorPlane | None:
-    """The plane that a sample with this seed uses, or None."""
-    plane = mirror_plane(observation)
-    without = plane is not None and plane.doubtful and seed % WITHOUT_EVERY == WITHOUT_EVERY - 1
-    return None if without else plane
+def used_by(plane: MirrorPlane, seed: int) -> bool:
+    """Whether a sample with this seed uses a plane."""
+    return not (plane.doubtful and seed % WITHOUT_EVERY == WITHOUT_EVERY - 1)
 
 
 class _Fit(NamedTuple):

@@ -10,6 +10,7 @@ from ..kernels.winding import winding_of_arrays
 from ..kernels.winding_tree import build_winding_tree
 from ..meshing.clip import outside_of_box
 from ..meshing.closing import close_holes
+from .node_memory import NodeMemory
 
 SEAM = 0.08
 """How deep into what is told otherwise (model units) that is brought together with what is known beside it."""
@@ -49,6 +50,7 @@ class KnownShape:
         self.level = 0.0 if holes < SOLID * _area(self._corners) else -SHEET_HALF_THICKNESS
         thin = self._thin() if self.level == 0 else corners[:0]
         self._thin_faces = NearestFaces(thin) if len(thin) else None
+        self._remembered = NodeMemory(self._measured)
 
     def _thin(self) -> np.ndarray:
         """Pieces (N, 3, 3) of the faces that have no inside as deep as a sheet is thick."""
@@ -60,7 +62,9 @@ class KnownShape:
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
-        places = np.asarray(points, np.float64)
+        return self._remembered(np.asarray(points, np.float64))
+
+    def _measured(self, places: np.ndarray) -> np.ndarray:
         face, weights = self._nearest.at(places)
         foot = (weights[:, :, None] * self._corners[face]).sum(axis=1)
         distances = np.linalg.norm(foot - places, axis=1)
@@ -110,24 +114,22 @@ class MirroredShape(KnownShape):
 
     def __init__(self, known: KnownShape, axis: int, at: float) -> None:
         self.known, self.axis, self.at, self.level = known, axis, at, known.level
+        self._remembered = NodeMemory(self._measured)
         ends = self._reflected(np.stack([known.low, known.high]))
         self.low, self.high = np.maximum(known.low, ends.min(axis=0)), np.minimum(known.high, ends.max(axis=0))
 
-    def signed_distance(self, points: np.ndarray) -> np.ndarray:
-        """(N, 3) float, outside of the box or on it → (N,) float32, negative inside."""
-        places = np.asarray(points, np.float64)
+    def _measured(self, places: np.ndarray) -> np.ndarray:
         depth = self.known.depth(places)
         shown = np.where((depth > 0)[:, None], self._reflected(places), places)
         found = self.known.signed_distance(shown)
         seam = np.flatnonzero((depth > 0) & (depth < SEAM))
-        at_side = self.known.onto_box(places[seam])
-        # Where the box's side is hidden in the mirror, there is nothing to bring together.
-        told = self.known.depth(self._reflected(at_side)) <= 0
-        seam, at_side = seam[told], at_side[told]
+        at_side, side_of = np.unique(self.known.onto_box(places[seam]), axis=0, return_inverse=True)
         beside, image = (self.known.signed_distance(side) for side in (at_side, self._reflected(at_side)))
-        # Only where a surface crosses the box's side: elsewhere the distances are of different surfaces.
-        met = (np.abs(beside) < SEAM) & (np.abs(image) < SEAM)
-        found[seam[met]] -= ((1 - smooth(depth[seam] / SEAM)) * (image - beside))[met]
+        # Only where a surface crosses the box's side: elsewhere the distances are of different surfaces. And where the
+        # side is hidden in the mirror, there is nothing to bring together.
+        met = (np.abs(beside) < SEAM) & (np.abs(image) < SEAM) & (self.known.depth(self._reflected(at_side)) <= 0)
+        gap = np.where(met, image - beside, 0)[side_of.reshape(-1)]
+        found[seam] -= (1 - smooth(depth[seam] / SEAM)) * gap
         return found
 
     def _reflected(self, points: np.ndarray) -> np.ndarray:

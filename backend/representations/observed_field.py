@@ -99,9 +99,9 @@ class ObservedField:
             found[~outside] = self._asked(places[~outside])
         seam = np.flatnonzero(~outside & (depth < SEAM))
         if len(seam):
-            at_side = known.onto_box(places[seam])
+            at_side, side_of = np.unique(known.onto_box(places[seam]), axis=0, return_inverse=True)
             errors = _clipped(self._asked(at_side)) - _clipped(known.signed_distance(at_side))
-            found[seam] -= (1 - smooth(depth[seam] / SEAM)) * errors
+            found[seam] -= (1 - smooth(depth[seam] / SEAM)) * errors[side_of.reshape(-1)]
         return torch.from_numpy(found).to(points.device)
 
     def _asked(self, places: np.ndarray) -> np.ndarray:

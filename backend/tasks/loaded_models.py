@@ -125,11 +125,16 @@ encoded_inputs = RecentlyUsed(MOST_MESHES)
 """Meshes with their latents, by file and weights."""
 
 
+observed_inputs = RecentlyUsed(1)
+"""Partial shapes with what is known of them, by file and box."""
+
+
 def release_models() -> None:
     """Give the memory of models and inputs back; the next task loads them again."""
     for loaded in (shape_space, novel_views, view_model, picture_model, _code_completer, _cloud_completer):
         loaded.cache_clear()
     encoded_inputs.clear()
+    observed_inputs.clear()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

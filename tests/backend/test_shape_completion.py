@@ -19,7 +19,7 @@ from backend.meshing.validity import enclosed_volume, is_watertight
 from backend.models.observation import UnknownBox, outside_of
 from backend.progress import FITTING
 from backend.progress import STAGES as ALL_STAGES
-from backend.tasks import shape_completion
+from backend.tasks import partial_shape, shape_completion
 
 WEIGHTS = {"prior.safetensors": "a" * 64}
 CENTRE, RADIUS = np.array([5.0, -2.0, 3.0]), 2.0
@@ -180,7 +180,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_mesh_of_very_many_faces_is_looked_at_with_fewer_and_says_so(part, monkeypatch):
-    monkeypatch.setattr(shape_completion, "MOST_FACES", 300)
+    monkeypatch.setattr(partial_shape, "MOST_FACES", 300)
     (note,) = run(recipe_of(part)).notes
     assert "faces" in note and "fewer" in note
 

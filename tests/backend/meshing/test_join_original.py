@@ -7,7 +7,8 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
-from backend.meshing.join_original import Mirror, join_original
+from backend.meshing.join_original import join_original
+from backend.meshing.mirror_images import Mirror
 from backend.meshing.topology import edge_groups
 from backend.meshing.validity import enclosed_volume, is_watertight
 from backend.models.observation import UnknownBox, outside_of

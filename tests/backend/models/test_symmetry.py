@@ -8,7 +8,7 @@ import trimesh
 
 from backend.mesh import Mesh
 from backend.models.observation import Observation, UnknownBox, observe, outside_of
-from backend.models.symmetry import WITHOUT_EVERY, MirrorPlane, mirror_plane, plane_of_sample, with_mirror_image
+from backend.models.symmetry import WITHOUT_EVERY, MirrorPlane, mirror_plane, used_by, with_mirror_image
 
 RADIUS = 0.8
 RIGHT = UnknownBox(np.array([0.0, -0.9, -0.9]), np.array([0.83, 0.9, 0.9]))
@@ -95,10 +95,10 @@ def test_a_crease_at_the_cut_makes_a_plane_doubtful():
 
 
 def test_every_fourth_sample_does_without_a_doubtful_plane_but_none_without_another():
-    doubtful, agreed, proved = cap(), ball(RIGHT), ball(OCTANT)
-    without = [seed for seed in range(2 * WITHOUT_EVERY) if plane_of_sample(doubtful, seed) is None]
+    doubtful, agreed, proved = (mirror_plane(seen) for seen in (cap(), ball(RIGHT), ball(OCTANT)))
+    without = [seed for seed in range(2 * WITHOUT_EVERY) if not used_by(doubtful, seed)]
     assert without == [WITHOUT_EVERY - 1, 2 * WITHOUT_EVERY - 1]
-    assert all(plane_of_sample(seen, seed) for seen in (agreed, proved) for seed in range(WITHOUT_EVERY))
+    assert all(used_by(plane, seed) for plane in (agreed, proved) for seed in range(WITHOUT_EVERY))
 
 
 def test_a_plane_close_by_is_not_proved_by_what_lies_next_to_it():
