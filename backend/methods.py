@@ -129,7 +129,7 @@ PICTURE_GUIDANCE_SCALE = dataclasses.replace(
 CANDIDATES = Parameter(
     "candidates",
     "Candidates",
-    "How many shapes are made, of which the one that agrees best with the picture is kept",
+    "How many shapes are made, of which the one that is likeliest by the picture and the others is kept",
     "int",
     12,
     1,

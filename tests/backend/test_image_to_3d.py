@@ -18,8 +18,9 @@ from backend.meshing.validity import is_watertight
 from backend.recipe import Recipe, Result
 from backend.representations.cameras import Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
+from backend.tasks.feed_forward import PicturedShape, expected_errors
 from backend.tasks.image_to_3d import run
-from backend.tasks.picture_pose import find_pose
+from backend.tasks.picture_pose import Pose, find_pose
 
 BOXES = ((0.9, 0.3, 0.3), (0.3, 0.3, 0.9), (0.5, 0.25, 0.85), (0.6, 0.6, 0.6))
 ELEVATION = math.radians(15)
@@ -108,6 +109,19 @@ def test_the_box_in_the_picture_is_found_from_where_it_was_seen(tmp_path):
     (preview,) = previews
     assert np.ptp(preview.vertices, axis=0).max() == pytest.approx(1.0, abs=1e-5), "a picture tells no size: 1 m"
     assert any("1 m" in note for note in result.notes)
+
+
+def test_a_crowd_that_nearly_agrees_wins_over_one_of_its_own_kind_that_agrees_a_little_better():
+    def shape(half: tuple[float, ...], agreement: float) -> PicturedShape:
+        coarse = coarse_mesh(Box(half), 28)
+        assert coarse is not None
+        return PicturedShape(Box(half), coarse, Pose(0.0, ELEVATION, Window(0, 0, 1), agreement))
+
+    odd, crowd = (0.85, 0.2, 0.2), [(0.3, 0.3, z) for z in (0.75, 0.8, 0.85)]
+    close = [shape(odd, 0.8), *(shape(half, 0.79) for half in crowd)]
+    assert int(expected_errors(close).argmin()) > 0
+    sure = [shape(odd, 0.95), *(shape(half, 0.4) for half in crowd)]
+    assert int(expected_errors(sure).argmin()) == 0
 
 
 def test_the_viewpoint_reproduces_the_picture(tmp_path):
