@@ -24,6 +24,8 @@ from .view_volume import RESOLUTION, EncodedPicture, PictureEncoder, composite
 SIZE = 64
 IMAGE_CHANNELS = 4
 """sRGB over white, and alpha, each from −1 to 1."""
+BACKGROUND_WEIGHT = 0.3
+"""Of the squared error in training where nothing is, against 1 more where the object is."""
 BLOCK = IMAGE_CHANNELS * (SIZE // RESOLUTION) ** 2
 
 
@@ -128,7 +130,12 @@ class ViewDiffusion(nn.Module):
         return ViewConditions(empty, empty[:, :BLOCK], tokens, vector)
 
     def forward(self, noisy: Tensor, time: Tensor, conditions: ViewConditions) -> Tensor:
-        """noisy (B, 4, 64, 64), time (B,) → x̂ (B, 4, 64, 64) float32."""
+        """noisy (B, 4, 64, 64), time (B,) → x̂ (B, 4, 64, 64) float32, the mean of all x that are likely."""
+        return unemphasised(self.emphasised(noisy, time, conditions))
+
+    def emphasised(self, noisy: Tensor, time: Tensor, conditions: ViewConditions) -> Tensor:
+        """What training fits with BACKGROUND_WEIGHT: a mean in which, pixel by pixel, those x weigh more that have the
+        object there."""
         vector = self.widen(self.time(time_features(time)) + conditions.vector)
         told = [functional.pixel_unshuffle(noisy, 2), conditions.seen, conditions.small]
         entered = torch.cat([part.to(noisy.dtype) for part in told], dim=1)
@@ -140,6 +147,18 @@ class ViewDiffusion(nn.Module):
         fine = self.fine(self.join_fine(torch.cat([enlarged(middle), fine], dim=1)), vector)
         detail = functional.pixel_shuffle(self.leave(functional.silu(self.norm(fine))).float(), 2)
         return functional.interpolate(over_white(conditions.seen), scale_factor=2.0, mode="bilinear") + detail
+
+
+def unemphasised(weighted: Tensor) -> Tensor:
+    """The plain mean (B, 4, H, W) of likely images, from that of `ViewDiffusion.emphasised`.
+
+    At a pixel, images weigh b + α, α being their opacity there, 0 or 1. So the weighted mean of α is
+    â = (b + 1) p / (b + p), where p is the plain one. Then p = k â, k being b / (b + 1 − â), and what colours lack to
+    white is k times as much, too.
+    """
+    opacity = (weighted[:, 3:] / 2 + 0.5).clamp(0, 1)
+    share = BACKGROUND_WEIGHT / (BACKGROUND_WEIGHT + 1 - opacity)
+    return torch.cat([1 - share * (1 - weighted[:, :3]), 2 * share * opacity - 1], dim=1)
 
 
 def over_white(seen: Tensor) -> Tensor:

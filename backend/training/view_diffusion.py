@@ -26,7 +26,14 @@ from ..metrics import ssim
 from ..models.noise_schedule import noised, signal_and_noise
 from ..models.text_encoder import WIDTH as TEXT_WIDTH
 from ..models.text_encoder import TextEncoder
-from ..models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig, over_white
+from ..models.view_diffusion import (
+    BACKGROUND_WEIGHT,
+    ViewConditions,
+    ViewDiffusion,
+    ViewDiffusionConfig,
+    over_white,
+    unemphasised,
+)
 from ..representations.cameras import Cameras
 from ..weights.bundled import VIEWS, save_weights
 from . import processes
@@ -44,8 +51,6 @@ DESCRIBED = 0.25
 SENTENCES = 4
 SENTENCE_DROPPED = 0.2
 TEXT_NOISE = 0.012
-BACKGROUND_WEIGHT = 0.3
-"""Of the denoising loss where nothing is, against 1 more where the object is."""
 MOST_SIGNAL = 5.0
 """The greatest weight of a sample by its signal-to-noise ratio; the least is 1."""
 WINDOW_WEIGHT = 10.0
@@ -193,10 +198,12 @@ def losses_of(model: ViewDiffusion, batch: ViewBatch) -> dict[str, Tensor]:
     signal, deviation = signal_and_noise(time)
     weight = (signal / deviation).square().clamp(1, MOST_SIGNAL)[:, None, None, None]
     weight = weight * (BACKGROUND_WEIGHT + (data[:, 3:] / 2 + 0.5))
-    predicted = model(noised(data, noise, time), time, conditions)
+    predicted = model.emphasised(noised(data, noise, time), time, conditions)
     return {
         "denoising": (weight * (predicted - data).square()).mean(),
-        "structure": STRUCTURE_WEIGHT / FROM_NOISE * ((time == 1) * (1 - _similarity(predicted, data))).mean(),
+        "structure": STRUCTURE_WEIGHT
+        / FROM_NOISE
+        * ((time == 1) * (1 - _similarity(unemphasised(predicted), data))).mean(),
         "volume": (over_white(of_pictures.seen) - functional.avg_pool2d(batch.views, 2)).square().mean(),
         "occupancy": OCCUPANCY_WEIGHT * occupancy_loss(encoded.volume[..., 0], batch.taken),
         "window": WINDOW_WEIGHT * (encoded.window - batch.windows).square().mean(),

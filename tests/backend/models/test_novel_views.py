@@ -11,7 +11,13 @@ import torch
 
 from backend.errors import Cancelled, InputError, MachineError
 from backend.models.novel_views import NovelViews, as_network_images, straight_alpha
-from backend.models.view_diffusion import ViewConditions, ViewDiffusion, ViewDiffusionConfig
+from backend.models.view_diffusion import (
+    BACKGROUND_WEIGHT,
+    ViewConditions,
+    ViewDiffusion,
+    ViewDiffusionConfig,
+    unemphasised,
+)
 from backend.representations.cameras import Cameras
 from backend.weights.bundled import VIEWS, save_weights
 
@@ -136,3 +142,13 @@ def test_a_picture_of_another_shape_is_refused(model: NovelViews) -> None:
 def test_weights_that_are_not_there_are_told_of(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"view_diffusion\.safetensors are missing"):
         NovelViews.load(folder=tmp_path)
+
+
+def test_the_plain_mean_comes_back_from_that_in_which_the_object_weighs_more():
+    generator = torch.Generator().manual_seed(0)
+    opacity = (torch.rand(64, 1, 8, 8, generator=generator) < torch.rand(1, 1, 8, 8, generator=generator)).float()
+    colors = torch.rand(64, 3, 8, 8, generator=generator)
+    images = torch.cat([colors * opacity + 1 - opacity, opacity], dim=1) * 2 - 1
+    weight = BACKGROUND_WEIGHT + opacity
+    weighted = (weight * images).sum(dim=0, keepdim=True) / weight.sum(dim=0, keepdim=True)
+    torch.testing.assert_close(unemphasised(weighted), images.mean(dim=0, keepdim=True), atol=1e-5, rtol=0)
