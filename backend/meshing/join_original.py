@@ -68,7 +68,7 @@ def join_original(
     hidden = None if mirror is None else box_solid(mirror.low, mirror.high)
     if mirror is not None and hidden is None:
         shells = shells_of(closed.vertices, surface)
-        return None if shells is None else _read(with_images(shells, box, mirror), own, fills_from)
+        return _read(with_images(shells, box, mirror), own, fills_from) if shells else None
     original = numbered(closed.vertices, surface)
     if original is None:
         return None

@@ -48,7 +48,10 @@ def with_images(shells: Sequence[NumberedSolid], box: NumberedSolid, mirror: Mir
     pieces = [piece for piece in cut if not piece.solid.is_empty()]
     bounds = np.reshape(box.solid.bounding_box(), (2, 3))
     found = [_caps(piece, bounds) for piece in pieces]
-    caps, owner = np.concatenate(found), np.repeat(np.arange(len(pieces)), [len(own) for own in found])
+    caps, owner = (
+        np.concatenate([np.empty((0, 6)), *found]),
+        np.repeat(np.arange(len(pieces)), [len(own) for own in found]),
+    )
     links = cKDTree(caps).query_pairs(SAME_CAP, output_type="ndarray") if len(caps) else np.empty((0, 2), np.int64)
     ends = owner[links].T
     graph = coo_matrix((np.ones(len(links), bool), (ends[0], ends[1])), shape=(len(pieces),) * 2)

@@ -41,13 +41,14 @@ class NumberedSolid:
 
 def numbered(vertices: np.ndarray, faces: np.ndarray) -> NumberedSolid | None:
     """A closed surface as a solid, vertices (V, 3) and faces (F, 3), numbered from 0; None where Manifold does not take
-    it."""
+    it, or it encloses nothing."""
     origin, faces = split_vertices(faces, half_edge_mates(vertices, faces))
-    return _solid(vertices[origin], faces, np.arange(len(faces)), _new_number())
+    return _not_empty(_solid(vertices[origin], faces, np.arange(len(faces)), _new_number()))
 
 
 def shells_of(vertices: np.ndarray, faces: np.ndarray) -> list[NumberedSolid] | None:
-    """The same, every connected part as a solid of its own, all with one number; faces keep theirs."""
+    """The same, every connected part that encloses something as a solid of its own, all with one number; faces keep
+    theirs."""
     origin, faces = split_vertices(faces, half_edge_mates(vertices, faces))
     vertices, part = vertices[origin], connected_parts(faces)
     order = np.argsort(part, kind="stable")
@@ -60,7 +61,8 @@ def shells_of(vertices: np.ndarray, faces: np.ndarray) -> list[NumberedSolid] | 
         found = _solid(corners, triangles[:, ::-1] if inside_out else triangles, own, number)
         if found is None:
             return None
-        shells.append(replace(found, inside_out=inside_out))
+        if not found.solid.is_empty():  # as what encloses nothing is
+            shells.append(replace(found, inside_out=inside_out))
     return shells
 
 
@@ -70,7 +72,11 @@ def box_solid(low: np.ndarray, high: np.ndarray) -> NumberedSolid | None:
         return None
     # Where rounding alone is between them, there is a sliver that is no solid.
     corners = np.where(BOX_CORNERS, high, low).astype(np.float64)
-    return _solid(corners, BOX_FACES, np.arange(len(BOX_FACES)), _new_number())
+    return _not_empty(_solid(corners, BOX_FACES, np.arange(len(BOX_FACES)), _new_number()))
+
+
+def _not_empty(found: NumberedSolid | None) -> NumberedSolid | None:
+    return None if found is None or found.solid.is_empty() else found
 
 
 def _new_number() -> int:
@@ -87,5 +93,4 @@ def _solid(vertices: np.ndarray, faces: np.ndarray, face_numbers: np.ndarray, nu
         face_id=face_numbers.astype(np.uint64),
     )
     found = manifold3d.Manifold(mesh)
-    whole = found.status() == manifold3d.Error.NoError and not found.is_empty()
-    return NumberedSolid(found, number) if whole else None
+    return NumberedSolid(found, number) if found.status() == manifold3d.Error.NoError else None

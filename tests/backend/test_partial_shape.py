@@ -8,6 +8,7 @@ import pytest
 from backend.data.mesh_files import write_mesh
 from backend.mesh import Mesh
 from backend.meshing.join_original import join_original
+from backend.meshing.mirror_images import Mirror
 from backend.meshing.validity import enclosed_volume, is_watertight
 from backend.models.observation import UnknownBox, outside_of
 from backend.tasks import loaded_models
@@ -82,3 +83,14 @@ def test_a_cavity_goes_on_in_the_image(slab, box):
     assert whole is not None and is_watertight(whole.faces)
     volume = 1.4 * 0.6 * 0.8 - 1.2 * 0.4 * 0.6
     assert enclosed_volume(whole.vertices, whole.faces) == pytest.approx(volume, rel=1e-5)
+
+
+def test_a_scrap_that_encloses_nothing_does_not_keep_the_rest_from_being_joined(slab):
+    scrap = np.array([[-0.9, 0, 0.6], [-0.8, 0, 0.6], [-0.9, 0.1, 0.6], [-0.8, 0.1, 0.6]])
+    faces = np.array([[0, 1, 2], [1, 3, 2], [0, 3, 1], [0, 2, 3]])
+    everything = Mesh(np.concatenate([slab.vertices, scrap]), np.concatenate([slab.faces, faces + len(slab.vertices)]))
+    part, unknown = right_half(everything)
+    mirror = Mirror(0, OFF, unknown.low, unknown.low)
+    whole = join_original(part.vertices, part.faces, unknown.low, unknown.high, (slab.vertices, slab.faces), mirror)
+    assert whole is not None and is_watertight(whole.faces)
+    assert enclosed_volume(whole.vertices, whole.faces) == pytest.approx(1.4 * 0.6 * 0.8, rel=1e-5)
