@@ -20,6 +20,12 @@ from .principal_components import PrincipalComponents
 from .shape_autoencoder import Decoder
 
 CONDITION_POINTS = 2048
+TRIED_TWICE = 2
+SCAN_TRIES = 3
+"""So many of the likeliest placements in a box get a second sample, and every one of a scan so many, since far less is
+told of it. A sample costs little beside what is done with the best."""
+SCAN_FIT = FitConfig(steps=12)
+"""What is known of a scan does not take the decoder's place, so the decoder must come nearer to it."""
 
 
 def part_of(observation: Observation, placement: Placement) -> Tensor:
@@ -55,12 +61,13 @@ def complete(
     """A latent (C, 8, 8, 8) float32 of a whole shape that has the observed part, and where it lies; another seed gives
     another.
 
-    told: what else is known of one shape, a sentence for example. One candidate is sampled for each placement, and the
-    one that agrees best is fitted. `step(done, total)` is called after every step and may raise to stop.
+    told: what else is known of one shape, a sentence for example. Candidates are sampled for each placement, of which
+    the one that agrees best is fitted. `step(done, total)` is called after every step and may raise to stop.
     """
-    config = config or FitConfig()
+    config = config or (SCAN_FIT if observation.unknown is None else FitConfig())
     device = components.mean.device
     places = placements(observation)
+    places = places + places[:TRIED_TWICE] if observation.unknown is not None else SCAN_TRIES * places
     total = steps + len(places) + config.steps
 
     def tell(done: int) -> None:

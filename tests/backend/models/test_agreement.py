@@ -129,7 +129,7 @@ def test_completion_keeps_the_candidate_that_agrees_best_and_fits_it() -> None:
 def test_every_step_is_told_and_may_stop() -> None:
     told: list[tuple[int, int]] = []
     sample(0.6, fit_steps=3, step=lambda done, total: told.append((done, total)))
-    assert told == [(done, 15) for done in range(1, 16)], "8 steps, 4 candidates, 3 of the fit"
+    assert told == [(done, 23) for done in range(1, 24)], "8 steps, 12 candidates of a scan, 3 of the fit"
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
