@@ -30,7 +30,7 @@ LOOKED_AT_CELLS = 28
 SHARE_OF_SAMPLING = 0.3
 POINTS = 1024
 """On each candidate, which its distance to others is taken from."""
-TEMPERATURE = 0.1
+TEMPERATURE = 0.03
 """A candidate that agrees by so much less with the picture is less likely by a factor of e."""
 
 
