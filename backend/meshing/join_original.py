@@ -19,7 +19,7 @@ from ..kernels.winding import winding_of_arrays
 from ..kernels.winding_tree import build_winding_tree
 from .closing import close_holes
 from .mirror_images import Mirror, with_images
-from .numbered_solids import OTHERS, NumberedSolid, box_solid, numbered, shells_of
+from .numbered_solids import NumberedSolid, box_solid, numbered, shells_of
 from .repair import lasting_faces
 from .topology import connected_parts, without_unused_vertices
 
@@ -109,7 +109,7 @@ def _read(solids: Sequence[NumberedSolid], own: int, fills_from: int) -> Joined:
     corners, kept = [], []
     for made in solids:
         triangles, number = made.triangles()
-        lasting = (number < fills_from) | (number == OTHERS)
+        lasting = number < fills_from
         corners.append(triangles[lasting])
         kept.append(((number >= 0) & (number < own))[lasting])
     # Cuts that are too fine for float32 leave corners at one place.
