@@ -131,7 +131,7 @@ CANDIDATES = Parameter(
     "Candidates",
     "How many shapes are made, of which the one that is likeliest by the picture and the others is kept",
     "int",
-    12,
+    24,
     1,
     64,
     advanced=True,

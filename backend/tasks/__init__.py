@@ -10,7 +10,7 @@ from ..errors import MachineError, is_out_of_memory
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import BUNDLED, Recipe, Result
 from . import image_to_3d, latent_interpolation, shape_completion, text_distillation, text_to_3d
-from .loaded_models import choose_device, completer, picture_model, release_models, shape_space, view_model
+from .loaded_models import choose_device, completer, novel_views, picture_model, release_models, shape_space, view_model
 
 __all__ = ["release_models", "run"]
 
@@ -42,7 +42,9 @@ def run(
     loader: dict[str, Callable[[], Any]] = {"load_shape_space": lambda: shape_space(chosen)}
     if recipe.task == "shape_completion":
         loader = {"load_completer": lambda: completer(recipe.method, chosen, checkpoint)}
-    elif recipe.method == "multiview":
+    if recipe.task == "image_to_3d":
+        loader["load_sides"] = lambda: novel_views(chosen)
+    if recipe.method == "multiview":
         views = _diffusion_model(recipe, "view_model", checkpoint)
         loader["load_view_model"] = lambda: view_model(chosen, *views)
     elif recipe.method == "sds":

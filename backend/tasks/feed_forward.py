@@ -1,8 +1,9 @@
 """The shape that the bundled prior makes of a picture: of several candidates the one with the least expected error.
 
-Each candidate is as likely to be right as it looks like the picture; the error of choosing one where another is right
-is the distance between both (the Bayes decision, as in Kumar and Byrne, "Minimum Bayes-Risk Decoding", 2004). So a
-candidate that has the picture's outline by chance, and is like no other, does not win over a crowd that nearly has it.
+Each candidate is as likely to be right as it looks like the picture, and like what the view model expects of the other
+sides; the error of choosing one where another is right is the distance between both (the Bayes decision, as in Kumar
+and Byrne, "Minimum Bayes-Risk Decoding", 2004). So a candidate that has the picture's outline by chance, and is like no
+other, does not win over a crowd that nearly has it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..metrics import pairwise_distances
 from ..models.conditions import IMAGE_SIZE
 from ..representations.field import Field
 from .picture_pose import Pose, find_pose
+from .unseen_sides import SideMaker, UnseenSides
 
 LOOKED_AT_CELLS = 28
 """Cells along each side of the grid in which candidates are looked at."""
@@ -31,7 +33,9 @@ SHARE_OF_SAMPLING = 0.3
 POINTS = 1024
 """On each candidate, which its distance to others is taken from."""
 TEMPERATURE = 0.03
-"""A candidate that agrees by so much less with the picture is less likely by a factor of e."""
+"""A candidate that agrees by so much less is less likely by a factor of e."""
+UNSEEN_WEIGHT = 0.5
+"""Of the disagreement about unseen sides, beside the agreement with the picture."""
 
 
 class CandidateMaker(Protocol):
@@ -61,15 +65,18 @@ class CandidateMaker(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PicturedShape:
-    """A shape, coarsely also as a mesh in model space with vertex colours, and from where the picture shows it."""
+    """A shape, coarsely also as a mesh in model space with vertex colours, and from where the picture shows it.
+    agreement: with the picture and with what is expected of the other sides."""
 
     field: Field
     coarse: Mesh
     pose: Pose
+    agreement: float
 
 
 def shape_of_picture(
     space: CandidateMaker,
+    sides: SideMaker,
     picture: np.ndarray,
     *,
     elevation: float,
@@ -91,6 +98,7 @@ def shape_of_picture(
         guidance_scale=guidance_scale,
         step=lambda done: step(SHARE_OF_SAMPLING * done / steps),
     )
+    unseen = UnseenSides.of(sides, picture, elevation)
     shapes: list[PicturedShape] = []
     for index, latent in enumerate(latents):
         step(SHARE_OF_SAMPLING + (1 - SHARE_OF_SAMPLING) * index / candidates)
@@ -98,7 +106,9 @@ def shape_of_picture(
         coarse = coarse_mesh(field, LOOKED_AT_CELLS)
         if coarse is None:
             continue
-        shapes.append(PicturedShape(field, coarse, find_pose(coarse, picture, elevation)))
+        pose = find_pose(coarse, picture, elevation)
+        agreement = pose.agreement - UNSEEN_WEIGHT * unseen.disagreement(coarse, pose.azimuth)
+        shapes.append(PicturedShape(field, coarse, pose, agreement))
     if not shapes:
         raise InputError(EMPTY)
     step(1.0)
@@ -109,5 +119,5 @@ def expected_errors(shapes: Sequence[PicturedShape]) -> torch.Tensor:
     """Of choosing each of n shapes, (n,) float32: its mean Chamfer-L2 distance to all, weighted by likelihood."""
     generator = np.random.default_rng(0)
     clouds = [sample_surface(one.coarse.vertices, one.coarse.faces, POINTS, generator).positions for one in shapes]
-    likelihood = torch.softmax(torch.tensor([shape.pose.agreement for shape in shapes]) / TEMPERATURE, dim=0)
+    likelihood = torch.softmax(torch.tensor([shape.agreement for shape in shapes]) / TEMPERATURE, dim=0)
     return pairwise_distances(torch.from_numpy(np.stack(clouds))) @ likelihood

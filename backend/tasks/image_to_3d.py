@@ -29,6 +29,7 @@ from .picture_pose import Pose
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
 from .stages import Stages
+from .unseen_sides import SideMaker
 from .watched_fit import WatchedFit, surface_of
 
 SHARE_OF_CANDIDATES = 0.4
@@ -41,6 +42,7 @@ def run(
     recipe: Recipe,
     *,
     load_shape_space: Callable[[], CandidateMaker],
+    load_sides: Callable[[], SideMaker],
     load_view_model: Callable[[], ViewModel] | None = None,
     progress: Progress | None = None,
     cancelled: IsCancelled | None = None,
@@ -50,6 +52,8 @@ def run(
 ) -> Result:
     """Make the mesh of a valid recipe: of the method "multiview" with a view model, of "feed-forward" without.
 
+    What `load_sides` gives judges the prior's candidates, for both.
+
     `cancelled` is asked at every denoising step, candidate, step of the fit and piece of meshing; `enough` at every
     step of the fit. Raises InputError (the picture, the mask, an empty shape), MachineError (weights, memory) or
     Cancelled.
@@ -57,8 +61,8 @@ def run(
     stages = Stages(progress, cancelled)
     stages("Loading", 0.0)
     cut = cut_out_of(recipe, glimpse)
-    shape_space = load_shape_space()
-    weights = dict(shape_space.weights)
+    shape_space, sides = load_shape_space(), load_sides()
+    weights = shape_space.weights | sides.weights
     view_model = None if load_view_model is None else load_view_model()
     if view_model is not None:
         weights |= view_model.weights
@@ -68,7 +72,7 @@ def run(
 
     stages("Sampling", 0.0)
     first_share = 1.0 if view_model is None else SHARE_OF_CANDIDATES
-    shape = pictured_shape(recipe, shape_space, cut, lambda done: stages("Sampling", first_share * done))
+    shape = pictured_shape(recipe, shape_space, sides, cut, lambda done: stages("Sampling", first_share * done))
     if preview is not None:
         preview(shape.coarse.transformed(standing_transform(shape.coarse.vertices, size)))
     field, pose, fitted = shape.field, shape.pose, None
@@ -205,12 +209,13 @@ def size_of(recipe: Recipe) -> tuple[float, list[str]]:
 
 
 def pictured_shape(
-    recipe: Recipe, shape_space: CandidateMaker, cut: CutOut, step: Callable[[float], None]
+    recipe: Recipe, shape_space: CandidateMaker, sides: SideMaker, cut: CutOut, step: Callable[[float], None]
 ) -> PicturedShape:
     """The shape that the prior makes of the recipe's picture; `step(share done)` may raise to stop."""
     prompt = recipe.inputs.get("prompt")
     return shape_of_picture(
         shape_space,
+        sides,
         cut.pixels,
         elevation=math.radians(recipe.parameters["elevation"]),
         prompt=None if prompt is None else str(prompt),

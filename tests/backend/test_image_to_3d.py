@@ -18,9 +18,10 @@ from backend.meshing.validity import is_watertight
 from backend.recipe import Recipe, Result
 from backend.representations.cameras import Cameras
 from backend.representations.mesh_rendering import Window, render_mesh, silhouette_window
-from backend.tasks.feed_forward import PicturedShape, expected_errors
+from backend.tasks.feed_forward import PicturedShape, expected_errors, shape_of_picture
 from backend.tasks.image_to_3d import run
 from backend.tasks.picture_pose import Pose, find_pose
+from backend.tasks.unseen_sides import UnseenSides
 
 BOXES = ((0.9, 0.3, 0.3), (0.3, 0.3, 0.9), (0.5, 0.25, 0.85), (0.6, 0.6, 0.6))
 ELEVATION = math.radians(15)
@@ -57,6 +58,28 @@ class BoxSpace:
         return Box(tuple(latent.tolist()))
 
 
+class SidesOf:
+    """What a view model would say that knows the box, in whose front the picture was taken."""
+
+    weights = {"views.safetensors": "b" * 64}  # noqa: RUF012
+
+    def __init__(self, half: tuple[float, ...], azimuth: float = 0.0) -> None:
+        self.mesh, self.azimuth = coarse_mesh(Box(half), 28), azimuth
+
+    def views(self, picture, *, elevation, azimuth, cameras, seed):
+        assert azimuth == 0.0 and self.mesh is not None
+        turned = Cameras.framing(cameras.azimuth + self.azimuth, cameras.elevation)
+        return np.stack([render_mesh(self.mesh, turned, index, size=64) for index in range(len(turned))])
+
+
+class NoOpinion(SidesOf):
+    def __init__(self) -> None:
+        super().__init__(BOXES[0])
+
+    def views(self, picture, *, elevation, azimuth, cameras, seed):
+        return np.full((len(cameras), 64, 64, 4), 0.5, np.float32)
+
+
 class EmptySpace(BoxSpace):
     def field(self, latent: torch.Tensor) -> Box:
         return Box((-1.0, -1.0, -1.0))
@@ -74,7 +97,7 @@ def _picture_of(half: tuple[float, ...], folder: Path) -> Path:
 
 
 def _made(recipe: Recipe, **options) -> Result:
-    return run(recipe, load_shape_space=BoxSpace, **options)
+    return run(recipe, load_shape_space=BoxSpace, load_sides=NoOpinion, **options)
 
 
 def _recipe(picture: Path, **values) -> Recipe:
@@ -96,7 +119,7 @@ def test_the_box_in_the_picture_is_found_from_where_it_was_seen(tmp_path):
     assert extent / extent.max() == pytest.approx(np.array(BOXES[2]) / 0.85, abs=0.03)
     assert is_watertight(result.mesh.faces)
     assert list(dict.fromkeys(stages)) == ["Loading", "Sampling", "Extracting", "Simplifying", "Texturing"]
-    assert result.recipe.weights == BoxSpace.weights
+    assert result.recipe.weights == BoxSpace.weights | NoOpinion.weights
 
     assert result.viewpoint is not None
     place = result.viewpoint.matrix[:3, 3]
@@ -115,13 +138,53 @@ def test_a_crowd_that_nearly_agrees_wins_over_one_of_its_own_kind_that_agrees_a_
     def shape(half: tuple[float, ...], agreement: float) -> PicturedShape:
         coarse = coarse_mesh(Box(half), 28)
         assert coarse is not None
-        return PicturedShape(Box(half), coarse, Pose(0.0, ELEVATION, Window(0, 0, 1), agreement))
+        return PicturedShape(Box(half), coarse, Pose(0.0, ELEVATION, Window(0, 0, 1), agreement), agreement)
 
     odd, crowd = (0.85, 0.2, 0.2), [(0.3, 0.3, z) for z in (0.75, 0.8, 0.85)]
     close = [shape(odd, 0.8), *(shape(half, 0.79) for half in crowd)]
     assert int(expected_errors(close).argmin()) > 0
     sure = [shape(odd, 0.95), *(shape(half, 0.4) for half in crowd)]
     assert int(expected_errors(sure).argmin()) == 0
+
+
+def test_of_shapes_with_one_front_the_expected_sides_decide(tmp_path):
+    flat, deep = (0.5, 0.15, 0.85), (0.5, 0.6, 0.85)
+    mesh = coarse_mesh(Box(flat), 28)
+    assert mesh is not None
+    camera = Cameras.framing(torch.zeros(1), torch.zeros(1))
+    picture = render_mesh(mesh, camera, size=64, window=silhouette_window(mesh.vertices, camera, filled=FILLED))
+
+    class Both(BoxSpace):
+        def candidates(self, prompt=None, *, count, seed, steps, guidance_scale, image, step):
+            return torch.tensor([flat, deep])
+
+    def depth(sides: SidesOf) -> float:
+        shape = shape_of_picture(
+            Both(),
+            sides,
+            picture,
+            elevation=0.0,
+            prompt=None,
+            seed=0,
+            steps=1,
+            guidance_scale=1.0,
+            candidates=2,
+            step=lambda _: None,
+        )
+        return float(np.ptp(shape.coarse.vertices[:, 1]))
+
+    assert depth(SidesOf(flat)) == pytest.approx(0.3, abs=0.05)
+    assert depth(SidesOf(deep)) == pytest.approx(1.2, abs=0.05)
+
+
+def test_the_true_shape_does_not_disagree_a_turned_one_does_and_none_is_the_unit():
+    mesh = coarse_mesh(Box(BOXES[0]), 28)
+    assert mesh is not None
+    unseen = UnseenSides.of(SidesOf(BOXES[0], azimuth=0.5), np.zeros((64, 64, 4), np.float32), ELEVATION)
+    assert unseen.disagreement(mesh, 0.5) == 0.0
+    assert unseen.disagreement(mesh, 0.5 + math.pi / 2) > 0.3
+    hidden = Mesh(mesh.vertices * np.float32(1e-4), mesh.faces)
+    assert unseen.disagreement(hidden, 0.5) == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_viewpoint_reproduces_the_picture(tmp_path):
@@ -187,7 +250,7 @@ def test_bad_pictures_empty_shapes_other_weights_and_a_cancel_end_it(tmp_path):
     with pytest.raises(InputError, match="There is no picture"):
         _made(_recipe(path, mask=str(tmp_path / "missing.png")))
     with pytest.raises(InputError, match="empty"):
-        run(_recipe(path), load_shape_space=EmptySpace)
+        run(_recipe(path), load_shape_space=EmptySpace, load_sides=NoOpinion)
     with pytest.raises(MachineError, match="other weights"):
         _made(Recipe.from_dict(_recipe(path).to_dict() | {"weights": {"prior.safetensors": "b" * 64}}))
     with pytest.raises(Cancelled):

@@ -49,6 +49,13 @@ class Box:
         return torch.full_like(points, 0.4)
 
 
+class NoOpinion:
+    weights = {"sides.safetensors": "c" * 64}  # noqa: RUF012
+
+    def views(self, picture, *, elevation, azimuth, cameras, seed):
+        return np.full((len(cameras), 64, 64, 4), 0.5, np.float32)
+
+
 class BoxSpace:
     weights = {"prior.safetensors": "a" * 64}  # noqa: RUF012
 
@@ -90,7 +97,9 @@ def _recipe(picture: Path, **values) -> Recipe:
 
 
 def _made(recipe: Recipe, view_model: BundledViewModel, **options):
-    return image_to_3d.run(recipe, load_shape_space=BoxSpace, load_view_model=lambda: view_model, **options)
+    return image_to_3d.run(
+        recipe, load_shape_space=BoxSpace, load_sides=NoOpinion, load_view_model=lambda: view_model, **options
+    )
 
 
 def test_the_box_is_fitted_watched_and_its_views_are_kept(picture, view_model, monkeypatch):
@@ -107,7 +116,7 @@ def test_the_box_is_fitted_watched_and_its_views_are_kept(picture, view_model, m
         preview=previews.append,
     )
     assert is_watertight(result.mesh.faces)
-    assert result.recipe.weights == BoxSpace.weights | WEIGHTS
+    assert result.recipe.weights == BoxSpace.weights | NoOpinion.weights | WEIGHTS
     assert list(dict.fromkeys(stage for stage, _ in heard))[:3] == ["Loading", "Sampling", "Fitting"]
     assert [fraction for stage, fraction in heard if stage == "Fitting"] == pytest.approx(np.arange(1, 11) / 10)
     assert result.views is not None and result.views.shape == (4, 64, 64, 4)
@@ -138,7 +147,7 @@ def test_absent_weights_are_a_sentence(picture):
         raise MachineError("The weights are not there: install them.")
 
     with pytest.raises(MachineError, match="not there"):
-        image_to_3d.run(_recipe(picture), load_shape_space=BoxSpace, load_view_model=absent)
+        image_to_3d.run(_recipe(picture), load_shape_space=BoxSpace, load_sides=NoOpinion, load_view_model=absent)
 
 
 def test_a_published_view_model_takes_the_bundled_ones_place(picture, monkeypatch):
@@ -148,7 +157,7 @@ def test_a_published_view_model_takes_the_bundled_ones_place(picture, monkeypatc
     result = _made(recipe, PublishedViewModel(model))
     assert is_watertight(result.mesh.faces)
     assert result.views is not None and result.views.shape == (4, 256, 256, 4)
-    assert result.recipe.weights == BoxSpace.weights | WEIGHTS
+    assert result.recipe.weights == BoxSpace.weights | NoOpinion.weights | WEIGHTS
 
 
 def test_a_published_text_prior_takes_the_bundled_ones_place(tmp_path):
