@@ -203,7 +203,9 @@ class _Stage:
     def _photometric(self, rays: Rays, generator: torch.Generator) -> Tensor:
         offsets = torch.rand(len(rays.opacity), generator=generator).to(rays.origins.device)
         color, opacity, _ = self.field.seen_along(rays.origins, rays.directions, offsets, self.occupied)
-        error = (color - rays.color).square().sum(dim=1)
+        # Where nothing should be, a colour has no say: a surface that sticks out would turn black instead of leaving.
+        wanted = opacity.detach()[:, None] * rays.color
+        error = rays.opacity * (color - wanted).square().sum(dim=1)
         return (error + self.settings.opacity * (opacity - rays.opacity).square()).mean()
 
     def _criticized(self, critic: Critic, shown: int, progress: float, generator: torch.Generator) -> float:

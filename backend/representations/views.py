@@ -45,7 +45,7 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class Rays:
-    """origins, directions (R, 3); color (R, 3): sRGB over black, so premultiplied; opacity (R,)."""
+    """origins, directions (R, 3); color (R, 3): sRGB, not premultiplied; opacity (R,)."""
 
     origins: Tensor
     directions: Tensor
@@ -62,7 +62,7 @@ class RaySampler:
         self.rays = Rays(
             origins.reshape(-1, 3),
             directions.reshape(-1, 3),
-            (views.pictures[..., :3] * alpha[..., None]).reshape(-1, 3),
+            views.pictures[..., :3].reshape(-1, 3),
             alpha.reshape(-1),
         )
         around = torch.nn.functional.max_pool2d(alpha[:, None], 2 * AROUND + 1, stride=1, padding=AROUND)[:, 0]

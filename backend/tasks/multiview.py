@@ -38,7 +38,7 @@ CRITICIZED = 2
 EVERY = 4
 BEGIN = 0.3
 """The guidance speaks up when the field is past its coarsest stage."""
-WEIGHT = 1e-4
+WEIGHT = 1e-3
 """Of the guidance's gradient, a sum over pixels, beside the photometric loss, which is a mean."""
 
 

@@ -37,6 +37,17 @@ def test_a_fit_finds_the_ball_in_the_pictures(start: RadianceField) -> None:
     assert not fitting.field.values.requires_grad
 
 
+def test_what_sticks_out_of_the_pictures_does_not_turn_black() -> None:
+    """Pictures of nothing say nothing of colour, though they are black where they are not looked at through alpha."""
+    views = pictures_of_ball(around(6), 16)
+    views.pictures[..., :3] = 0.8
+    views.pictures[..., 3] = 0.0
+    start = ball(16, radius=0.6)
+    start.colors.fill_(0.8)
+    found = fit(start, views, settings=dataclasses.replace(SHORT, steps=12, distance_rate=0.0)).field
+    assert float((found.colors - 0.8).abs().max()) < 0.05
+
+
 def test_the_same_seed_gives_the_same_field_and_another_does_not() -> None:
     settings = dataclasses.replace(SHORT, steps=6)
     views = pictures_of_ball(around(4), 16)
