@@ -38,8 +38,11 @@ LEAST_COVERED, MOST_COVERED = 0.3, 0.7
 class ViewModel(Protocol):
     """Other views of the object in a picture (S, S, 4) float32, sRGB and alpha, cut out and recentred.
 
-    weights: file → SHA-256. settings: how the model's score is distilled.
+    weights: file → SHA-256. settings: how the model's score is distilled. guidance_weight: of its gradient, a sum over
+    pixels, beside a photometric loss, which is a mean.
     """
+
+    guidance_weight: float
 
     @property
     def device(self) -> torch.device: ...
@@ -105,6 +108,7 @@ class BundledViewModel(_Wrapping[NovelViews]):
     """The bundled model as a `ViewModel`."""
 
     settings = DistillationSettings()
+    guidance_weight = 1e-3
 
     def placed(self, picture: np.ndarray, pose: Pose) -> Pose:
         """As `ViewModel` has it. The feed-forward shape's own window would not do: the views that the model makes have
@@ -145,6 +149,8 @@ class PublishedViewModel(_Wrapping[Zero123]):
     white in them is told from the object as in a photograph without transparency."""
 
     settings = DistillationSettings(guidance_scale=zero123.GUIDANCE_SCALE, weighting="variance")
+    guidance_weight = 1e-4
+    """Little, as in threestudio's configuration of Zero123, where the ratio is 1.5e-5."""
 
     def placed(self, picture: np.ndarray, pose: Pose) -> Pose:
         """As `ViewModel` has it: that of the feed-forward shape, as the model is shown no other."""

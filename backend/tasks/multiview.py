@@ -38,8 +38,6 @@ CRITICIZED = 2
 EVERY = 4
 BEGIN = 0.3
 """The guidance speaks up when the field is past its coarsest stage."""
-WEIGHT = 1e-3
-"""Of the guidance's gradient, a sum over pixels, beside the photometric loss, which is a mean."""
 
 
 def other_sides(pose: Pose, count: int) -> Cameras:
@@ -106,7 +104,7 @@ def fit_to_views(
         critic = Critic(
             ScoreDistillation(model.prior(picture, pose), model.settings),
             apart_from(observed.cameras, CRITICIZED),
-            weight=WEIGHT * distillation,
+            weight=model.guidance_weight * distillation,
             every=EVERY,
             begin=BEGIN,
         )
