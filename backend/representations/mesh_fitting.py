@@ -97,7 +97,10 @@ def refine(
         coloring.zero_grad()
         moved = start + unit * _Smoothed.apply(moves, solver)
         pictures = rasterizer.render(moved, shown, views.cameras[chosen], size)
-        (pictures - wanted[chosen]).square().mean().backward()
+        error = (pictures - wanted[chosen]).square()
+        if views.certainty is not None:
+            error = error * views.certainty[chosen, None]
+        error.mean().backward()
         shaping.step(RATE * LAST_RATE ** (index / steps))
         coloring.step()
         with torch.no_grad():

@@ -20,12 +20,14 @@ class Views:
     """B pictures with S × S pixels, and their cameras, on one device.
 
     pictures (B, S, S, 4) float32 in [0, 1]: sRGB, not premultiplied, and alpha. weights (B,) float32: how much each
-    counts. Raises ValueError where that does not fit together.
+    counts. certainty (B, S, S) float32 in [0, 1]: how much each of their pixels does, all alike where it is None.
+    Raises ValueError where that does not fit together.
     """
 
     pictures: Tensor
     cameras: Cameras
     weights: Tensor
+    certainty: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape, count = self.pictures.shape, len(self.cameras)
@@ -33,6 +35,8 @@ class Views:
             raise ValueError(f"{count} cameras need pictures of the shape ({count}, S, S, 4), not {tuple(shape)}.")
         if self.weights.shape != (count,) or not bool((self.weights >= 0).all()) or not bool(self.weights.any()):
             raise ValueError(f"weights must be {count} numbers, none negative and not all 0.")
+        if self.certainty is not None and self.certainty.shape != shape[:3]:
+            raise ValueError(f"certainty must have the shape {tuple(shape[:3])}, not {tuple(self.certainty.shape)}.")
 
     @classmethod
     def alike(cls, pictures: Tensor, cameras: Cameras) -> Views:
@@ -41,6 +45,10 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.cameras)
+
+    def to(self, device: torch.device | str) -> Views:
+        certainty = None if self.certainty is None else self.certainty.to(device)
+        return Views(self.pictures.to(device), self.cameras.to(device), self.weights.to(device), certainty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +62,8 @@ class Rays:
 
 
 class RaySampler:
-    """Draws rays through the views' pixels, more through and about the object and through views of more weight."""
+    """Draws rays through the views' pixels, more through and about the object, through views of more weight and through
+    pixels that are certain."""
 
     def __init__(self, views: Views) -> None:
         alpha = views.pictures[..., 3]
@@ -67,6 +76,8 @@ class RaySampler:
         )
         around = torch.nn.functional.max_pool2d(alpha[:, None], 2 * AROUND + 1, stride=1, padding=AROUND)[:, 0]
         likely = (ELSEWHERE + (1 - ELSEWHERE) * (around > 0)) * views.weights[:, None, None]
+        if views.certainty is not None:
+            likely = likely * views.certainty
         self.cumulative = likely.reshape(-1).double().cumsum(dim=0)
 
     def draw(self, count: int, generator: torch.Generator) -> Rays:

@@ -31,8 +31,6 @@ from .picture_pose import Pose
 VIEW_STEPS = 1
 """Of the bundled model's sampler. One gives the mean of all likely views, in which silhouettes agree from view to view;
 more make each sharper and all less alike."""
-LEAST_COVERED, MOST_COVERED = 0.3, 0.7
-"""Alphas of a mean view, a probability, between which the silhouette's edge is taken to be."""
 
 
 class ViewModel(Protocol):
@@ -60,7 +58,8 @@ class ViewModel(Protocol):
     def views(
         self, picture: np.ndarray, pose: Pose, cameras: Cameras, *, seed: int, step: Callable[[float], None]
     ) -> np.ndarray:
-        """(B, S, S, 4) float32 pictures, sRGB and alpha, not premultiplied; `step(share done)` may raise to stop."""
+        """(B, S, S, 4) float32 pictures, sRGB and alpha, not premultiplied; alpha is the probability that the object is
+        there. `step(share done)` may raise to stop."""
         ...
 
     def prior(self, picture: np.ndarray, pose: Pose) -> DiffusionPrior:
@@ -108,7 +107,7 @@ class BundledViewModel(_Wrapping[NovelViews]):
     """The bundled model as a `ViewModel`."""
 
     settings = DistillationSettings()
-    guidance_weight = 1e-3
+    guidance_weight = 3e-4
 
     def placed(self, picture: np.ndarray, pose: Pose) -> Pose:
         """As `ViewModel` has it. The feed-forward shape's own window would not do: the views that the model makes have
@@ -120,7 +119,7 @@ class BundledViewModel(_Wrapping[NovelViews]):
         self, picture: np.ndarray, pose: Pose, cameras: Cameras, *, seed: int, step: Callable[[float], None]
     ) -> np.ndarray:
         """As `ViewModel` has it; of 64 pixels."""
-        views = self.model.views(
+        return self.model.views(
             picture,
             elevation=pose.elevation,
             azimuth=pose.azimuth,
@@ -130,8 +129,6 @@ class BundledViewModel(_Wrapping[NovelViews]):
             steps=VIEW_STEPS,
             step=lambda done, total: step(done / total),
         )
-        views[..., 3] = ((views[..., 3] - LEAST_COVERED) / (MOST_COVERED - LEAST_COVERED)).clip(0, 1)
-        return views
 
     def prior(self, picture: np.ndarray, pose: Pose) -> DiffusionPrior:
         """As `ViewModel` has it."""

@@ -24,7 +24,7 @@ from ..representations.pictured_field import PicturedField
 from .diffusion_models import ViewModel
 from .feed_forward import CandidateMaker, PicturedShape, shape_of_picture
 from .finishing import check_weights, result_of, version_notes
-from .multiview import fit_to_views, other_sides, refined
+from .multiview import fit_to_views, other_sides, refined, settled
 from .picture_pose import Pose
 from .placement import standing_transform
 from .real_size import UNKNOWN_SIZE, real_size
@@ -123,7 +123,8 @@ def run(
 @dataclass(frozen=True, eq=False)
 class FittedShape:
     """field: the shape after the fit. pose: where the view model takes the picture to be seen from. views: what it made
-    of the other sides, (N, S, S, 4) float32, sRGB and alpha, seen by cameras. notes: sentences for the user."""
+    of the other sides, (N, S, S, 4) float32, sRGB and the probability that the object is there, seen by cameras.
+    notes: sentences for the user."""
 
     field: Field
     pose: Pose
@@ -133,8 +134,9 @@ class FittedShape:
 
     @property
     def views_in_bytes(self) -> np.ndarray:
-        """(N, S, S, 4) uint8."""
-        return np.rint(self.views * 255).astype(np.uint8)
+        """(N, S, S, 4) uint8, with silhouettes for what is likely to be there."""
+        pictures = np.concatenate([self.views[..., :3], settled(self.views[..., 3:])], axis=-1)
+        return np.rint(pictures * 255).astype(np.uint8)
 
 
 def _fitted(

@@ -31,6 +31,10 @@ SIZE = 128
 """Pixels of the views that the field is fitted to."""
 ELEVATIONS = (math.radians(5), math.radians(30))
 """Of the new views, in turn."""
+LEAST_COVERED, MOST_COVERED = 0.3, 0.7
+"""Alphas of a view, probabilities, between which the silhouette's edge is taken to be."""
+SURELY_EMPTY, SURELY_COVERED = 0.15, 0.4
+"""Alphas between which a view does not count: thin parts, whose place it does not know, are there."""
 PICTURE_WEIGHT = 4.0
 """How much the picture itself counts beside one view that was made."""
 CRITICIZED = 2
@@ -47,6 +51,18 @@ def other_sides(pose: Pose, count: int) -> Cameras:
     return Cameras.framing(turns, elevations)
 
 
+def settled(alpha: np.ndarray) -> np.ndarray:
+    """Silhouettes for probabilities that the object is there."""
+    return ((alpha - LEAST_COVERED) / (MOST_COVERED - LEAST_COVERED)).clip(0, 1)
+
+
+def certainty(alpha: np.ndarray) -> np.ndarray:
+    """How much views count where the object is there with the probability `alpha`: from 0 to 1."""
+    empty = 1 - alpha / SURELY_EMPTY
+    covered = (alpha - SURELY_COVERED) / (MOST_COVERED - SURELY_COVERED)
+    return np.maximum(empty, covered).clip(0, 1)
+
+
 def all_views(picture: np.ndarray, pose: Pose, views: np.ndarray, cameras: Cameras) -> Views:
     """The picture and the views that were made of the other sides, as a field is fitted to them."""
     own = torch.from_numpy(framed(picture, pose.window, SIZE))[None]
@@ -54,13 +70,15 @@ def all_views(picture: np.ndarray, pose: Pose, views: np.ndarray, cameras: Camer
     premultiplied = torch.cat([torch.from_numpy(views[..., :3]) * alpha, alpha], dim=-1).permute(0, 3, 1, 2)
     scaled = functional.interpolate(premultiplied, (SIZE, SIZE), mode="bilinear", antialias=True).permute(0, 2, 3, 1)
     colors = (scaled[..., :3] / scaled[..., 3:].clamp(min=1e-6)).clamp(0, 1)
-    made = torch.cat([colors, scaled[..., 3:].clamp(0, 1)], dim=-1)
+    probability = scaled[..., 3].clamp(0, 1).numpy()
+    made = torch.cat([colors, torch.from_numpy(settled(probability))[..., None]], dim=-1)
     together = Cameras.framing(
         torch.cat([pose.cameras.azimuth, cameras.azimuth]), torch.cat([pose.cameras.elevation, cameras.elevation])
     )
     weights = torch.ones(len(together))
     weights[0] = PICTURE_WEIGHT
-    return Views(torch.cat([own, made]), together, weights)
+    certain = torch.cat([torch.ones(1, SIZE, SIZE), torch.from_numpy(certainty(probability))])
+    return Views(torch.cat([own, made]), together, weights, certain)
 
 
 def refined(
@@ -109,7 +127,4 @@ def fit_to_views(
             begin=BEGIN,
         )
     start = field_of_shape(shape, settings.cells, device=model.device)
-    moved = Views(
-        observed.pictures.to(model.device), observed.cameras.to(model.device), observed.weights.to(model.device)
-    )
-    return fit(start, moved, critic=critic, settings=settings, seed=seed, watch=watch, stop=stop)
+    return fit(start, observed.to(model.device), critic=critic, settings=settings, seed=seed, watch=watch, stop=stop)

@@ -245,6 +245,16 @@ def test_other_sides_leave_the_pictured_one_out_and_the_picture_counts_most():
     assert float(views.cameras.azimuth[0]) == pytest.approx(0.4)
 
 
+def test_what_may_be_there_or_not_does_not_count_and_what_is_certain_does():
+    alphas = np.array([0.0, 0.05, 0.2, 0.35, 0.5, 0.7, 1.0], np.float32)
+    pose = Pose(0.4, 0.3, Window(0.0, 0.0, 0.7), 1.0)
+    pictures = np.broadcast_to(alphas[:, None, None, None], (7, 64, 64, 4)).copy()
+    views = all_views(np.ones((8, 8, 4), np.float32), pose, pictures, other_sides(pose, 7))
+    assert views.certainty is not None and bool((views.certainty[0] == 1).all())
+    assert views.certainty[1:, 64, 64].numpy() == pytest.approx([1, 2 / 3, 0, 0, 1 / 3, 1, 1], abs=1e-5)
+    assert views.pictures[1:, 64, 64, 3].numpy() == pytest.approx([0, 0, 0, 0.125, 0.5, 1, 1], abs=1e-5)
+
+
 @pytest.mark.parametrize("start", ["latent prior", "ball"])
 def test_score_distillation_makes_a_mesh_of_a_prompt(novel_views, start):
     recipe = Recipe.create("text_to_3d", "sds", prompt="a mug", iterations=10, detail=32, face_count=500, start=start)

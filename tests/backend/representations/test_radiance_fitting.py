@@ -64,6 +64,17 @@ def test_a_view_of_no_weight_counts_nothing() -> None:
     assert not (rays.origins == views.cameras.origins[2]).all(dim=1).any()
 
 
+def test_pixels_that_are_not_certain_are_not_looked_at() -> None:
+    views = pictures_of_ball(around(4), 16)
+    certainty = torch.ones(4, 16, 16)
+    certainty[:, :, :8] = 0
+    rays = RaySampler(dataclasses.replace(views, certainty=certainty)).draw(2000, torch.Generator().manual_seed(0))
+    allowed = views.cameras.rays(16)[1][:, :, 8:].reshape(-1, 3)
+    assert float(torch.cdist(rays.directions, allowed).min(dim=1).values.max()) < 1e-3
+    with pytest.raises(ValueError, match="certainty"):
+        dataclasses.replace(views, certainty=certainty[:3])
+
+
 @pytest.mark.parametrize("weights", [torch.zeros(4), torch.tensor([1.0, -1, 1, 1]), torch.ones(3)])
 def test_weights_that_make_no_sense_are_refused(weights: torch.Tensor) -> None:
     views = pictures_of_ball(around(4), 8)
