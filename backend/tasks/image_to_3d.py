@@ -16,6 +16,8 @@ from ..data.pictures import read_mask, read_picture
 from ..mesh import Mesh
 from ..meshing.bake import field_colors
 from ..meshing.mesh_from_field import dressed, surface_from_field
+from ..meshing.solids import SMALLEST_SHARE
+from ..models.shape_space import MEANT_SHARE
 from ..progress import Glimpse, IsCancelled, IsEnough, Preview, Progress
 from ..recipe import Recipe, Result
 from ..representations.cameras import Cameras
@@ -88,7 +90,8 @@ def run(
         field,
         detail=int(recipe.parameters["detail"]),
         face_count=int(recipe.parameters["face_count"]),
-        close_holes=fitted is None,
+        smallest_share=SMALLEST_SHARE if fitted is None else MEANT_SHARE,
+        close_holes=True,
         progress=stages,
         cancelled=cancelled,
     )
