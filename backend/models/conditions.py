@@ -119,11 +119,11 @@ class ConditionEncoder(nn.Module):
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.sentence = SentenceEncoder(width)
-        self.classes = nn.Embedding(max(classes, 1), width)
+        # Not drawn by nn.init, which on "meta" makes torch import its compiler: seconds of every first call.
+        self.classes = nn.Embedding.from_pretrained(torch.normal(0.0, 0.1, (max(classes, 1), width)), freeze=False)
         self.image = ImageEncoder(width)
         self.part = PartEncoder(width)
         self.absent = nn.Parameter(torch.zeros(len(NAMES), width))
-        nn.init.normal_(self.classes.weight, std=0.1)
 
     def forward(self, conditions: Conditions) -> Tensor:
         total = self.absent.sum(0).expand(conditions.count, -1).float()

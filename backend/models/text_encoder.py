@@ -82,9 +82,10 @@ class MiniLM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words = nn.Embedding(VOCABULARY, WIDTH)
-        self.positions = nn.Embedding(POSITIONS, WIDTH)
-        self.segments = nn.Embedding(2, WIDTH)
+        # Initial values, which nobody would see, are not drawn: on "meta" that makes torch import its compiler.
+        self.words, self.positions, self.segments = (
+            nn.Embedding.from_pretrained(torch.zeros(count, WIDTH)) for count in (VOCABULARY, POSITIONS, 2)
+        )
         self.norm = nn.LayerNorm(WIDTH, eps=NORM_EPSILON)
         self.layers = nn.ModuleList(TransformerLayer() for _ in range(LAYERS))
 

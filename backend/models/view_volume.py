@@ -70,9 +70,9 @@ class PictureEncoder(nn.Module):
         self.leave = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), cells)
         window = nn.Linear(coarse, 3)
         self.window = nn.Sequential(nn.Linear(coarse, coarse), nn.SiLU(), window)
-        depths = (torch.arange(DEPTH) + 0.5) * (2 * FRAMED / DEPTH) - FRAMED
+        depths = ((cell + 0.5) * (2 * FRAMED / DEPTH) - FRAMED for cell in range(DEPTH))
         bias = torch.zeros(DEPTH, CHANNELS)
-        bias[:, 0] = -THINNING * depths.square()
+        bias[:, 0] = torch.tensor([-THINNING * depth**2 for depth in depths])
         cells.bias = nn.Parameter(bias.flatten())
         nn.init.zeros_(window.weight)
         window.bias = nn.Parameter(torch.tensor(USUAL_WINDOW))

@@ -13,3 +13,14 @@ def test_generating_imports_nothing_that_only_training_installs() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_loading_the_bundled_models_leaves_torchs_compiler_alone() -> None:
+    """Its import takes seconds of every first call; arithmetic on "meta" tensors in a constructor is enough for it."""
+    code = (
+        "import sys\nfrom backend.tasks.loaded_models import novel_views, shape_space\n"
+        "shape_space('cpu').text_encoder.encode(['a chair'])\nnovel_views('cpu')\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
