@@ -70,6 +70,7 @@ class PictureEncoder(nn.Module):
         self.leave = nn.Sequential(nn.GroupNorm(GROUPS, fine), nn.SiLU(), cells)
         window = nn.Linear(coarse, 3)
         self.window = nn.Sequential(nn.Linear(coarse, coarse), nn.SiLU(), window)
+        # Not by tensors: their arithmetic on "meta" makes torch import its compiler, seconds of every first call.
         depths = ((cell + 0.5) * (2 * FRAMED / DEPTH) - FRAMED for cell in range(DEPTH))
         bias = torch.zeros(DEPTH, CHANNELS)
         bias[:, 0] = torch.tensor([-THINNING * depth**2 for depth in depths])

@@ -90,6 +90,7 @@ def run(
         field,
         detail=int(recipe.parameters["detail"]),
         face_count=int(recipe.parameters["face_count"]),
+        # A fit can tear thin things apart, and what hangs on them is small.
         smallest_share=SMALLEST_SHARE if fitted is None else MEANT_SHARE,
         close_holes=True,
         progress=stages,
